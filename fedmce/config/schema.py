@@ -1,0 +1,223 @@
+"""The whole configuration of a run as one frozen pydantic object, one class per config group.
+
+Functions take the two values that they use; only constructors of a room take its section. Nothing
+here knows how anything is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys refused, values frozen, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# --- data sets -----------------------------------------------------------------------------------
+
+
+class AvDigitsConfig(Section):
+    """Real UCI handwriting with synthetic speech; embedded, needs no download."""
+
+    name: Literal["av_digits"] = "av_digits"
+    train_rows: int | None = Field(None, ge=10, description="training rows per site; null = all")
+    image_noise: float = Field(0.0, ge=0, le=4, description="added pixel noise, in standard deviations of the pixels")
+    audio_noise: float = Field(0.0, ge=0, le=4, description="added MFCC noise, in standard deviations of each coefficient")
+
+
+class SoundMnistConfig(Section):
+    """FSDD recordings of six speakers paired with MNIST images."""
+
+    name: Literal["sound_mnist"] = "sound_mnist"
+    pairs: Literal["av6", "smil"] = Field("av6", description="list of pairs: av6_pairs.csv or smil_pairs.csv")
+    feature: Literal["log_mel", "mfcc"] = "log_mel"
+    train_rows: int | None = Field(100, ge=10, description="training rows per speaker, drawn by seed; null = all that are left")
+    validation_rows: int = Field(50, ge=0, description="validation rows per speaker, from the official training part")
+    unseen_speaker: str | None = Field(None, description="speaker that never trains; all of its test rows are the test")
+
+
+class HeartDiseaseConfig(Section):
+    """Four hospitals, five blocks of tests with their natural gaps."""
+
+    name: Literal["heart_disease"] = "heart_disease"
+    test_share: float = Field(0.3, gt=0, lt=0.8, description="share of each hospital's rows kept for test, stratified")
+    validation_share: float = Field(0.15, ge=0, lt=0.5, description="share of each hospital's rows kept for validation")
+
+
+DatasetConfig = Annotated[AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig, Field(discriminator="name")]
+
+
+# --- missingness ---------------------------------------------------------------------------------
+
+
+class NaturalConfig(Section):
+    """Hide nothing: only the gaps that the data came with."""
+
+    name: Literal["natural"] = "natural"
+
+
+class ImbalancedConfig(Section):
+    """One missing rate per modality, the same at every site."""
+
+    name: Literal["imbalanced"] = "imbalanced"
+    rates: dict[str, Rate] = Field(description="missing share of each modality's rows, e.g. {audio: 0.8, image: 0.2}")
+    draw: Literal["exact", "independent"] = Field("exact", description="exact count per site, or each row by itself")
+
+
+class SitewiseConfig(Section):
+    """One missing rate per site and modality; 1 = the site lacks the modality."""
+
+    name: Literal["sitewise"] = "sitewise"
+    rates: dict[str, Rate | tuple[Rate, Rate]] = Field(
+        description="missing share per modality: one number, or [low, high] from which each site draws its own"
+    )
+    reversed_sites: int | tuple[str, ...] = Field(
+        1, description="sites at which the modalities swap rates in reverse order: a count (first in data set order) or names"
+    )
+    holders: dict[str, int | tuple[str, ...]] = Field(
+        default_factory=dict, description="modality held only by so many sites (first in data set order) or by the named ones; rate 1 elsewhere"
+    )
+    table: dict[str, dict[str, Rate]] = Field(default_factory=dict, description="site -> modality -> rate; wins over all of the above")
+    draw: Literal["exact", "independent"] = "exact"
+
+
+MissingnessConfig = Annotated[NaturalConfig | ImbalancedConfig | SitewiseConfig, Field(discriminator="name")]
+
+
+# --- model ---------------------------------------------------------------------------------------
+
+
+class ModelConfig(Section):
+    """Encoders, width and fusion of the shared network."""
+
+    width: int = Field(32, ge=4, le=1024, description="length of a token")
+    fusion: Literal["concat", "mean", "residual", "transformer"] = "residual"
+    fusion_hidden: int = Field(32, ge=4, le=1024, description="hidden units of the fused head")
+    encoders: dict[str, Literal["conv_image", "conv_spectrogram", "conv_series", "mlp"]] = Field(
+        default_factory=dict, description="encoder per modality; default by its kind"
+    )
+    absent: Literal["skip", "zero_input"] = Field(
+        "skip", description="skip: an absent modality is never encoded; zero_input: zeros are encoded in its place (baseline)"
+    )
+
+
+# --- objectives ----------------------------------------------------------------------------------
+
+
+class TaskObjectiveConfig(Section):
+    """Loss of the fused prediction from everything a row holds."""
+
+    name: Literal["task"] = "task"
+
+
+class ModalityDropoutConfig(Section):
+    """The task loss on a random non-empty part of what each row holds."""
+
+    name: Literal["modality_dropout"] = "modality_dropout"
+    rate: float = Field(0.3, ge=0, lt=1, description="probability to hide a present modality, per row and step")
+
+
+class MceConfig(Section):
+    """Task + LCE + RCE (method.md 2)."""
+
+    name: Literal["mce"] = "mce"
+    unimodal_weight: float = Field(1.0, ge=0, description="weight of the unimodal losses (LCE)")
+    subset_weight: float = Field(1.0, ge=0, description="weight of subset prediction (RCE)")
+    completion_weight: float = Field(0.1, ge=0, description="weight of completion of hidden tokens (RCE)")
+    rarity: Literal["global", "local", "off"] = Field("global", description="A_m: update factor against rarity")
+    capability: Literal["gap", "off"] = Field("gap", description="B_m: factor for the capability gap")
+    capability_floor: float = Field(0.5, gt=0, description="b_0: no modality is switched off")
+    smoothing: float = Field(0.9, ge=0, lt=1, description="exponential mean of B_m over batches")
+    weight_cap: float = Field(4.0, ge=1, description="w_max: largest weight of a modality")
+
+
+ObjectiveConfig = Annotated[TaskObjectiveConfig | ModalityDropoutConfig | MceConfig, Field(discriminator="name")]
+
+
+# --- training, aggregation, engine ---------------------------------------------------------------
+
+
+class TrainingConfig(Section):
+    """Local training at a site."""
+
+    local_epochs: int = Field(2, ge=1, description="passes over the site's rows per round")
+    batch_size: int = Field(32, ge=1, description="rows per step")
+    lr: float = Field(0.008, gt=0, le=10, description="step size of the local optimiser")
+    optimiser: Literal["adam", "sgd"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    final_lr_share: float = Field(1.0, ge=0, le=1, description="the step size falls to this share of lr over the rounds (cosine); 1 = constant")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto")
+    amp: bool = Field(False, description="bf16 autocast in training (CUDA)")
+    threads: int = Field(1, ge=1, description="torch threads per process; part of the determinism promise")
+
+
+class AggregationConfig(Section):
+    """How the server weighs the holders of one component."""
+
+    weighting: Literal["contribution", "samples", "uniform"] = "contribution"
+    source: Literal["received"] = Field("received", description="rows that contributions are measured on: the site's own, model as received")
+    smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
+    shrink_rows: float = Field(30.0, ge=0, description="contribution ratio is shrunk to 1 by rows / (rows + this)")
+    clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
+    clip_high: float = Field(2.0, ge=1, description="largest contribution ratio")
+    whole_model: bool = Field(False, description="every site trains and returns every component (plain FedAvg)")
+    accept_min: int = Field(1, ge=1, description="with fewer accepted replies the round is void")
+    magnitude_limit: float = Field(1e4, gt=0, description="a reply with a larger absolute value is set aside")
+    deadline_s: float = Field(900.0, gt=0, description="longest wait for the replies of a round")
+
+
+class EngineConfig(Section):
+    """Who runs the apps."""
+
+    name: Literal["inprocess", "flower"] = "inprocess"
+    cpus_per_site: int = Field(1, ge=1, description="engine flower: CPUs that Ray reserves for a site")
+    gpus_per_site: float = Field(0.0, ge=0, description="engine flower: share of a GPU that Ray reserves for a site")
+    timeout_s: float = Field(3600.0, gt=0, description="engine flower: longest wait for the run")
+
+
+class RunConfig(Section):
+    """Everything that decides a run."""
+
+    method: str = Field("fedmce", pattern=r"^[a-z0-9_]+$", description="preset that set objective, model and aggregation")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="last part of the run folder's name")
+    seed: int = Field(0, ge=0, lt=2**31, description="root of every random stream")
+    rounds: int = Field(30, ge=1, le=100_000, description="rounds of training")
+    evaluate_every: int = Field(1, ge=1, description="rounds between two scores of the test rows; the last round always counts")
+    data_dir: str | None = Field(None, description="folder that holds one folder per downloaded data set")
+    out: str | None = Field(None, description="this very run folder; default runs/<utc time>-<name>")
+    sites: tuple[str, ...] | None = Field(None, description="take part in this order; default all of the data set")
+    dataset: DatasetConfig
+    missingness: MissingnessConfig
+    model: ModelConfig
+    objective: ObjectiveConfig
+    training: TrainingConfig
+    aggregation: AggregationConfig
+    engine: EngineConfig
+
+    @model_validator(mode="after")
+    def _agree(self) -> RunConfig:
+        zero, whole = self.model.absent == "zero_input", self.aggregation.whole_model
+        if whole and not zero:
+            raise ValueError("aggregation.whole_model=true needs model.absent=zero_input: a site cannot train what it never encodes")
+        if zero and self.objective.name != "task":
+            raise ValueError(f"model.absent=zero_input is plain FedAvg; objective={self.objective.name} needs model.absent=skip")
+        return self
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces; the form that travels and is hashed."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def fingerprint(self) -> str:
+        """sha256 of what decides the numbers: all but name, places, order of sites and engine."""
+        tree: dict[str, Any] = self.model_dump(mode="json", exclude={"name", "out", "data_dir", "engine", "sites"})
+        tree["sites"] = sorted(self.sites) if self.sites is not None else None
+        return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,31 @@
+"""The errors a user can cause, one class per door, each with its exit code (docs/cli.md)."""
+
+
+class FedMCEError(Exception):
+    """Base of all errors with a message for the user; the command line prints it without a trace."""
+
+    exit_code = 1
+
+
+class RunError(FedMCEError):
+    """The run itself failed: too few sites answered, a process died."""
+
+    exit_code = 1
+
+
+class ConfigError(FedMCEError):
+    """The configuration is wrong; every problem is in the one message."""
+
+    exit_code = 2
+
+
+class DataError(FedMCEError):
+    """A data file is absent, malformed or not the one that its checksum promises."""
+
+    exit_code = 3
+
+
+class WireError(FedMCEError):
+    """A message does not have the layout that both ends agreed on."""
+
+    exit_code = 1
