@@ -29,7 +29,7 @@ class AvDigitsConfig(Section):
 
     name: Literal["av_digits"] = "av_digits"
     train_rows: int | None = Field(None, ge=10, description="training rows per site; null = all")
-    image_noise: float = Field(0.0, ge=0, le=4, description="added pixel noise, in standard deviations of the pixels")
+    image_noise: float = Field(0.65, ge=0, le=4, description="added pixel noise, in standard deviations of the pixels")
     audio_noise: float = Field(0.0, ge=0, le=4, description="added MFCC noise, in standard deviations of each coefficient")
 
 

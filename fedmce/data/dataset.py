@@ -130,14 +130,18 @@ def _problems(dataset: FederatedDataset) -> list[str]:
         if not set(np.unique(site.split)) <= set(SPLITS):
             found.append(f"{where}: splits {sorted(set(np.unique(site.split)))}; known {', '.join(SPLITS)}")
         if site.available.shape != (rows, len(names)) or site.available.dtype != np.bool_:
-            found.append(f"{where}: available {site.available.shape} {site.available.dtype}; needed bool ({rows}, {len(names)})")
+            found.append(
+                f"{where}: available {site.available.shape} {site.available.dtype}; needed bool ({rows}, {len(names)})"
+            )
         if set(site.features) != set(names):
             found.append(f"{where}: features {sorted(site.features)}; needed {names}")
             continue
         for modality in dataset.modalities:
             given = site.features[modality.name]
             if given.shape != (rows, *modality.shape) or given.dtype != np.float32:
-                found.append(f"{where}: {modality.name} {given.shape} {given.dtype}; needed float32 {(rows, *modality.shape)}")
+                found.append(
+                    f"{where}: {modality.name} {given.shape} {given.dtype}; needed float32 {(rows, *modality.shape)}"
+                )
     return found
 
 

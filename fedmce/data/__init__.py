@@ -1,0 +1,53 @@
+"""The data room: every data set behind one interface.
+
+``load_dataset(config, data_dir, seed)`` is the only door. Importing this package is light: numpy and the
+standard library, nothing that reads a file.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fedmce.config.schema import AvDigitsConfig, HeartDiseaseConfig, SoundMnistConfig
+from fedmce.data import av_digits
+from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Task
+from fedmce.errors import DataError
+
+__all__ = ["DATASETS", "FederatedDataset", "Modality", "SiteRows", "Task", "load_dataset"]
+
+_LOADED: dict[tuple[str, str, int], FederatedDataset] = {}
+_LOCK = threading.Lock()
+
+
+def load_dataset(
+    config: AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig, data_dir: Path | None, seed: int
+) -> FederatedDataset:
+    """Load a data set, once per process for equal arguments.
+
+    Args:
+        config: the data set's section; its ``name`` chooses the loader.
+        data_dir: folder that holds one folder per data set (``data_dir/sound_mnist/...``); None for
+            embedded data.
+        seed: root of splits and draws of rows.
+
+    Returns:
+        The data set. Its arrays are shared between callers and read-only: copy before changing.
+
+    Raises:
+        DataError: no such data set, or a file is absent, malformed or not the one promised.
+    """
+    if config.name not in DATASETS:
+        raise DataError(f"data set {config.name!r}: not known; known: {', '.join(sorted(DATASETS))}")
+    key = (config.model_dump_json(), "" if data_dir is None else str(Path(data_dir).expanduser().resolve()), seed)
+    with _LOCK:
+        if key not in _LOADED:
+            _LOADED[key] = _locked(DATASETS[config.name](config, Path(key[1]) if key[1] else None, seed))
+        return _LOADED[key]
+
+
+def _locked(data: FederatedDataset) -> FederatedDataset:
+    for site in data.sites.values():
+        for array in (site.targets, site.split, site.available, *site.features.values()):
+            array.flags.writeable = False
+    return data

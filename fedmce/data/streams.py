@@ -1,0 +1,73 @@
+"""Random streams keyed by words, and the draws of rows that every data set shares.
+
+A stream is keyed by what it is for (site, purpose), never by the order in which things are visited:
+adding or removing a site moves nobody else's rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmce.data.dataset import SPLITS
+
+
+def stream(seed: int, *key: str) -> np.random.Generator:
+    """Random stream that belongs to a key alone.
+
+    Args:
+        seed: root seed, not negative.
+        key: words that name the purpose, e.g. ``("av_digits", "split", site)``.
+
+    Returns:
+        A generator; equal arguments give equal streams, different ones independent streams.
+    """
+    digest = hashlib.sha256("\0".join(key).encode()).digest()
+    words = np.frombuffer(digest, dtype="<u4").tolist()
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+
+
+def stratified_split(
+    targets: npt.NDArray[np.int64], validation: float, test: float, rng: np.random.Generator
+) -> npt.NDArray[np.str_]:
+    """Deal rows to train, validation and test, class by class.
+
+    Args:
+        targets: class per row, ``(rows,)``.
+        validation: share of each class for validation, in [0, 1).
+        test: share of each class for test, in [0, 1); what is left is for training.
+        rng: stream of this site and purpose.
+
+    Returns:
+        Name of the split per row, ``(rows,)``. Counts are rounded per class, so each differs from its
+        share by half a row at most, and a class of few rows may miss validation.
+    """
+    split = np.full(targets.shape, SPLITS[0], dtype="<U10")
+    for target in np.unique(targets):
+        rows = rng.permutation(np.flatnonzero(targets == target))
+        n_test = round(len(rows) * test)
+        n_validation = min(round(len(rows) * validation), len(rows) - n_test)
+        split[rows[:n_test]] = "test"
+        split[rows[n_test : n_test + n_validation]] = "validation"
+    return split
+
+
+def balanced_order(targets: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Order of rows whose every beginning is as label-balanced as the rows allow.
+
+    The first n rows are contained in the first n + 1: a larger draw keeps all of the smaller one.
+
+    Args:
+        targets: class per row, ``(rows,)``.
+        rng: stream of this site and purpose.
+
+    Returns:
+        All row numbers, int64 ``(rows,)``.
+    """
+    turn = np.empty(targets.shape, dtype=np.int64)
+    for target in np.unique(targets):
+        rows = np.flatnonzero(targets == target)
+        turn[rng.permutation(rows)] = np.arange(len(rows))
+    return np.lexsort((rng.random(targets.shape), turn)).astype(np.int64)
