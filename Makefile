@@ -1,0 +1,126 @@
+# One command on a fresh machine: `make simulate` or `make test`. Each makes .venv, installs the pinned lock and
+# then does its work; a second call installs nothing.
+#
+#   PYTHON=python3.12           interpreter for .venv (3.11 or 3.12; found by itself when left out)
+#   TORCH_FLAGS="--index-url …" where pip looks for torch: choose a CPU or GPU build
+#   ARGS="rounds=5 seed=3"      overrides for `make simulate`, options for pytest in `make test`
+
+PYTHON ?=
+VENV ?= .venv
+TORCH_FLAGS ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+# --no-compile: torch alone would be compiled for half a minute; Python compiles what it imports.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --no-compile
+UV := $(BIN)/uv
+SOURCES := fedmce server client simulations
+CODE := $(SOURCES) tests benchmarks hatch_build.py
+EXISTING = $(wildcard $(CODE))
+
+# Flower neither reports home, nor looks for updates, nor installs an app's dependencies at run time.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
+export HYDRA_FULL_ERROR := 0
+# An environment that the caller works in must not leak into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
+
+# --- installation: one stamp per step, set last, so that an interrupted step is done again ---------------------
+
+$(VENV)/.created:
+	@for python in $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3 /usr/bin/python3.11 /usr/bin/python3.12); do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
+	    echo "install: new environment $(VENV) with $$python"; \
+	    $$python -m venv --clear $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "install: no Python 3.11 or 3.12 with its venv module was found; install one (Debian: python3.11-venv)" \
+	     "or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
+
+$(VENV)/.torch: requirements/torch.txt | $(VENV)/.created
+	@echo "install: torch (some hundred MB)"
+	@$(PIP) $(TORCH_FLAGS) -r requirements/torch.txt
+	@touch $@
+
+$(VENV)/.lock: requirements/lock.txt $(VENV)/.torch
+	@echo "install: libraries"
+	@$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements/lock.txt
+	@touch $@
+
+$(VENV)/.app: pyproject.toml hatch_build.py $(VENV)/.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.app
+	@echo "install: development tools"
+	@$(PIP) --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.oracle: requirements/oracle.txt $(VENV)/.dev
+	@echo "install: oracles (some 500 MB)"
+	@$(PIP) --require-hashes --no-deps -r requirements/oracle.txt
+	@$(BIN)/python -m pip check
+	@touch $@
+
+install: $(VENV)/.app  ## make .venv with everything a run needs
+install-dev: $(VENV)/.dev  ## and what tests and checks need
+install-oracle: $(VENV)/.oracle  ## and the large libraries that some tests compare with
+
+# --- work -----------------------------------------------------------------------------------------------------
+
+simulate: $(VENV)/.app  ## train the default federation and write its report; ARGS="overrides"
+	@$(BIN)/fedmce run $(ARGS)
+
+test: $(VENV)/.dev  ## the quick tests; ARGS="options of pytest"
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.oracle  ## the other tests: wheel, bundle, Flower's engine, journeys
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-all: $(VENV)/.oracle  ## all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.dev  ## rewrite the code in the project's format
+	@$(BIN)/ruff format $(EXISTING)
+	@$(BIN)/ruff check --fix $(EXISTING)
+
+lint: $(VENV)/.dev  ## format and lint, changing nothing
+	@$(BIN)/ruff format --check $(EXISTING)
+	@$(BIN)/ruff check $(EXISTING)
+
+types: $(VENV)/.dev  ## mypy --strict
+	@$(BIN)/python -m mypy --strict $(SOURCES)
+
+floors: $(VENV)/.dev  ## who may import whom
+	@$(BIN)/lint-imports --no-cache
+
+static: lint types floors  ## all checks that run no test
+
+check: static test-all  ## static checks, then all tests (with the listings of wheel and bundle)
+
+bench: $(VENV)/.dev  ## time rounds and their parts into runs/bench.json
+	@mkdir -p runs
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# uv comes with Flower. No index is named: checksums, not places, say what is installed.
+COMPILE = $(UV) pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --quiet \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --constraint requirements/torch.txt
+ONLY_NEW = $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' $(1)) --no-emit-package torch
+lock: $(VENV)/.lock  ## resolve requirements/*.txt anew
+	$(COMPILE) pyproject.toml requirements/build.in --no-emit-package torch --output-file requirements/lock.txt
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements/lock.txt \
+	  $(call ONLY_NEW,requirements/lock.txt) --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra dev --extra oracle --constraint requirements/lock.txt --constraint requirements/dev.txt \
+	  $(call ONLY_NEW,requirements/lock.txt requirements/dev.txt) --output-file requirements/oracle.txt
+
+clean:  ## remove the environment, caches and builds; runs stay
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .flwr-home *.fab
