@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from fedmce.config.schema import AvDigitsConfig, HeartDiseaseConfig, SoundMnistConfig
-from fedmce.data import av_digits
+from fedmce.data import av_digits, heart_disease, sound_mnist  # noqa: F401  # each registers its loader
 from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Task
 from fedmce.errors import DataError
 

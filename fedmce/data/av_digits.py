@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fedmce.config.schema import AvDigitsConfig
 from fedmce.data.dataset import FederatedDataset, Modality, SiteRows, Task, dataset
-from fedmce.data.streams import balanced_order, stratified_split, stream
+from fedmce.data.streams import draw_rows, stratified_split, stream
 
 VALIDATION_SHARE = 0.15
 TEST_SHARE = 0.25
@@ -30,8 +30,8 @@ MODALITIES = (
     ),
 )
 PROVENANCE = {
-    "image": "real: UCI optical recognition of handwritten digits, 1,797 images of 8x8 pixels, as bundled with scikit-learn",
-    "audio": "synthetic: digit words spoken by espeak-ng in six voices, with varied rate, pitch, loudness and added noise",
+    "image": "real: UCI optical recognition of handwritten digits, 1,797 images of 8x8 pixels, from scikit-learn",
+    "audio": "synthetic: digit words spoken by espeak-ng in six voices; rate, pitch, loudness and noise vary",
     "labels": "real: the digits that the writers were asked to write; speech was made for the same digit",
     "sites": "synthetic: one site per synthetic voice; images were dealt to voices at random",
 }
@@ -84,11 +84,10 @@ def _features(rows: npt.NDArray[np.int64], config: AvDigitsConfig) -> dict[str, 
 def _site(name: str, rows: npt.NDArray[np.int64], config: AvDigitsConfig, seed: int) -> SiteRows:
     targets = assets()["digit"].astype(np.int64)[rows]
     split = stratified_split(targets, VALIDATION_SHARE, TEST_SHARE, stream(seed, "av_digits", "split", name))
-    keep = np.ones(len(rows), dtype=np.bool_)
-    if config.train_rows is not None:
-        train = np.flatnonzero(split == "train")
-        order = balanced_order(targets[train], stream(seed, "av_digits", "train_rows", name))
-        keep[train[order[config.train_rows :]]] = False
+    train = np.flatnonzero(split == "train")
+    drawn = stream(seed, "av_digits", "train_rows", name)
+    keep = split != "train"
+    keep[train[draw_rows(targets[train], config.train_rows, drawn, f"dataset.train_rows at {name}")]] = True
     rows, targets, split = rows[keep], targets[keep], split[keep]
     return SiteRows(
         name=name,
@@ -117,6 +116,9 @@ def load(config: AvDigitsConfig, data_dir: Path | None, seed: int) -> FederatedD
 
     Returns:
         Six sites of 299 or 300 rows, modalities ``image`` (1, 8, 8) and ``audio`` (1, 13, 32).
+
+    Raises:
+        ConfigError: ``train_rows`` exceeds what a site has.
     """
     voice, names = assets()["voice"], [str(name) for name in assets()["voices"]]
     sites = {name: _site(name, np.flatnonzero(voice == i), config, seed) for i, name in enumerate(names)}

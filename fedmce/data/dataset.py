@@ -125,7 +125,7 @@ def _problems(dataset: FederatedDataset) -> list[str]:
             found.append(f"{where}: sample ids are not unique")
         if site.targets.shape != (rows,) or site.split.shape != (rows,):
             found.append(f"{where}: targets {site.targets.shape} and split {site.split.shape}; needed ({rows},)")
-        elif rows and not (0 <= site.targets.min() and site.targets.max() < len(dataset.task.classes)):
+        elif rows and not (site.targets.min() >= 0 and site.targets.max() < len(dataset.task.classes)):
             found.append(f"{where}: targets outside 0..{len(dataset.task.classes) - 1}")
         if not set(np.unique(site.split)) <= set(SPLITS):
             found.append(f"{where}: splits {sorted(set(np.unique(site.split)))}; known {', '.join(SPLITS)}")

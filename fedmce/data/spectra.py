@@ -47,7 +47,7 @@ def log_mel(recording: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     padded[:kept] = recording[:kept]
     frames = padded[np.arange(FRAMES)[:, None] * HOP + np.arange(FRAME)] * np.hanning(FRAME)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-    return np.log(mel_bands() @ power.T + FLOOR)
+    return np.asarray(np.log(mel_bands() @ power.T + FLOOR), dtype=np.float64)
 
 
 @lru_cache(maxsize=4)
@@ -55,7 +55,8 @@ def cosines(bands: int, coefficients: int) -> npt.NDArray[np.float64]:
     """Orthonormal DCT-II, ``(coefficients, bands)``; square ones lose nothing."""
     order, band = np.arange(coefficients)[:, None], np.arange(bands)
     scale = np.where(order == 0, np.sqrt(1.0 / bands), np.sqrt(2.0 / bands))
-    return scale * np.cos(np.pi * order * (2 * band + 1) / (2 * bands))
+    waves = np.cos(np.pi * order * (2 * band + 1) / (2 * bands))
+    return np.asarray(scale * waves, dtype=np.float64)
 
 
 def cepstrum(bands: npt.NDArray[np.floating], coefficients: int) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedmce.data.dataset import SPLITS
+from fedmce.errors import ConfigError
 
 
 def stream(seed: int, *key: str) -> np.random.Generator:
@@ -71,3 +72,27 @@ def balanced_order(targets: npt.NDArray[np.int64], rng: np.random.Generator) -> 
         rows = np.flatnonzero(targets == target)
         turn[rng.permutation(rows)] = np.arange(len(rows))
     return np.lexsort((rng.random(targets.shape), turn)).astype(np.int64)
+
+
+def draw_rows(
+    targets: npt.NDArray[np.int64], count: int | None, rng: np.random.Generator, where: str
+) -> npt.NDArray[np.int64]:
+    """Draw rows label-balanced; a larger draw from the same stream keeps all of the smaller one.
+
+    Args:
+        targets: class per row, ``(rows,)``.
+        count: how many; None = all.
+        rng: stream of this site and purpose.
+        where: config key and site, for the message.
+
+    Returns:
+        Numbers of the drawn rows, ascending, int64 ``(count,)``.
+
+    Raises:
+        ConfigError: fewer rows than asked for.
+    """
+    if count is None:
+        return np.arange(len(targets))
+    if count > len(targets):
+        raise ConfigError(f"{where}: {count} rows given; needs at most {len(targets)}, all that there are")
+    return np.sort(balanced_order(targets, rng)[:count])

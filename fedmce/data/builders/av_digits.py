@@ -114,7 +114,7 @@ def utter(image: int, digit: int, site: str, seed: int = SEED) -> npt.NDArray[np
     level = np.sqrt(np.mean(word**2)) * 10.0 ** (-how.snr_db / 20.0)
     recording += level * noise(SAMPLES, how.colour, stream(seed, "av_digits", "noise", str(image)))
     coefficients = cepstrum(log_mel(recording), COEFFICIENTS)
-    return (coefficients - coefficients.mean(axis=1, keepdims=True)).astype(np.float16)
+    return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True), dtype=np.float16)
 
 
 def deal(digits: npt.NDArray[np.integer], seed: int = SEED) -> npt.NDArray[np.uint8]:
