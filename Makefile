@@ -45,31 +45,33 @@ $(VENV)/.created:
 	echo "install: no Python 3.11 or 3.12 with its venv module was found; install one (Debian: python3.11-venv)" \
 	     "or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
 
+# An interrupted step may leave half a library that pip takes for whole, so its next try installs all of it anew.
+step = @again=$$(test -e $@.begun && echo --ignore-installed); touch $@.begun && \
+  $(PIP) $$again $(1) && rm $@.begun && touch $@
+# The lock is the whole truth: nothing is resolved, nothing unlocked is downloaded, not even to build.
+LOCKED := --require-hashes --no-deps --no-build-isolation
+
 $(VENV)/.torch: requirements/torch.txt | $(VENV)/.created
-	@echo "install: torch (some hundred MB)"
-	@$(PIP) $(TORCH_FLAGS) -r requirements/torch.txt
-	@touch $@
+	@echo "install: torch (the largest download: 0.2 to 3 GB, by build)"
+	$(call step,$(TORCH_FLAGS) -r requirements/torch.txt)
 
 $(VENV)/.lock: requirements/lock.txt $(VENV)/.torch
 	@echo "install: libraries"
-	@$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements/lock.txt
-	@touch $@
+	$(call step,$(LOCKED) --use-pep517 -r requirements/lock.txt)
 
 $(VENV)/.app: pyproject.toml hatch_build.py $(VENV)/.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m pip check
-	@touch $@
+	@echo "install: fedmce"
+	$(call step,--no-deps --no-build-isolation --editable .)
+	@$(BIN)/python -m pip check || { rm $@; exit 1; }
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.app
 	@echo "install: development tools"
-	@$(PIP) --require-hashes --no-deps -r requirements/dev.txt
-	@touch $@
+	$(call step,$(LOCKED) --only-binary :all: -r requirements/dev.txt)
 
 $(VENV)/.oracle: requirements/oracle.txt $(VENV)/.dev
-	@echo "install: oracles (some 500 MB)"
-	@$(PIP) --require-hashes --no-deps -r requirements/oracle.txt
-	@$(BIN)/python -m pip check
-	@touch $@
+	@echo "install: oracles (0.4 GB)"
+	$(call step,$(LOCKED) --only-binary :all: -r requirements/oracle.txt)
+	@$(BIN)/python -m pip check || { rm $@; exit 1; }
 
 install: $(VENV)/.app  ## make .venv with everything a run needs
 install-dev: $(VENV)/.dev  ## and what tests and checks need
