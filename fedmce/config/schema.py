@@ -88,6 +88,13 @@ class SitewiseConfig(Section):
     table: dict[str, dict[str, Rate]] = Field(default_factory=dict, description="site -> modality -> rate; wins over all of the above")
     draw: Literal["exact", "independent"] = "exact"
 
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> SitewiseConfig:
+        for modality, rate in self.rates.items():
+            if isinstance(rate, tuple) and rate[0] > rate[1]:
+                raise ValueError(f"rates.{modality}: given {list(rate)}; needed [low, high] with low at most high")
+        return self
+
 
 MissingnessConfig = Annotated[NaturalConfig | ImbalancedConfig | SitewiseConfig, Field(discriminator="name")]
 

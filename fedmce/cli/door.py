@@ -1,0 +1,83 @@
+"""The edge of the process: every error becomes one message and an exit code."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from fedmce import __version__
+from fedmce.errors import FedMCEError
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: takes the same way out as Ctrl-C."""
+
+
+@dataclass
+class Door:
+    """What leaving needs to know.
+
+    Attributes:
+        as_json: an error also becomes one JSON object on stdout.
+        folder: run folder for ``error.txt``, once it is decided.
+        rounds_done: rounds in the record, for the line about an interruption; None before the run.
+    """
+
+    as_json: bool = False
+    folder: Path | None = None
+    rounds_done: int | None = None
+
+    def leave(self, kind: str, message: str, code: int) -> typer.Exit:
+        """Say why on stderr (and as JSON if asked) and return the exit to raise."""
+        typer.echo(f"{kind}: {message}", err=True)
+        if self.as_json:
+            error = {"exit_code": code, "message": message}
+            print_json({"schema": "fedmce.error/1", "version": __version__, "error": error})
+        return typer.Exit(code)
+
+
+@contextmanager
+def door(as_json: bool = False) -> Iterator[Door]:
+    """Catch what a command raises: own errors without a trace, bugs with theirs in ``error.txt``."""
+    out = Door(as_json)
+    try:
+        yield out
+    except FedMCEError as error:
+        raise out.leave("error", str(error), error.exit_code) from None
+    except KeyboardInterrupt as stop:
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        raise out.leave("interrupted", _state(out), code) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise out.leave("error", _bug(out, error), 1) from None
+
+
+def print_json(tree: object) -> None:
+    """One JSON object on stdout, keys sorted."""
+    typer.echo(json.dumps(tree, sort_keys=True, allow_nan=False))
+
+
+def _state(out: Door) -> str:
+    if out.rounds_done is None or out.folder is None or not out.folder.is_dir():
+        return "before the first round; nothing was recorded"
+    return f"{out.rounds_done} round(s) done; the record up to there is in {out.folder}"
+
+
+def _bug(out: Door, error: Exception) -> str:
+    """The last line of the trace; the whole of it goes to the run folder, or to stderr if there is none."""
+    last = traceback.format_exception_only(error)[-1].strip()
+    trace = "".join(traceback.format_exception(error))
+    if out.folder is not None and out.folder.is_dir():
+        (out.folder / "error.txt").write_text(trace, encoding="utf-8")
+        return f"{last}; unexpected, so probably a bug. trace: {out.folder / 'error.txt'}"
+    typer.echo(trace, err=True, nl=False)
+    return f"{last}; unexpected, so probably a bug"

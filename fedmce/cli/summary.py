@@ -1,0 +1,83 @@
+"""The result of a run as tables on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_summary(folder: Path, result: dict[str, Any]) -> None:
+    """Print scores per subset, who lacks what, contributions, cautions and where the files are.
+
+    Args:
+        folder: the run folder.
+        result: content of its ``result.json``.
+    """
+    # A pipe has no width: nothing may be cut off there.
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    metrics = result["metrics"]
+    console.print(_subsets(metrics, result["metric"], rows_scored(folder)))
+    summary = (f"{key.replace('_', ' ')} {score(metrics[key])}" for key in ("mean_subset", "worst_subset", "full"))
+    console.print("   ".join(summary))
+    console.print(_availability(result))
+    console.print(_contributions(result))
+    for text in result.get("caution", ()):
+        console.print(f"caution: {text}")
+    for modality, text in result.get("provenance", {}).items():
+        console.print(f"{modality}: {text}")
+    for name in ("report.html", "result.json"):
+        if (folder / name).is_file():
+            console.print(f"{name}: {folder / name}", soft_wrap=True)
+
+
+def rows_scored(folder: Path) -> dict[str, int]:
+    """Test rows behind each subset's score, from the last evaluation of test rows in the record."""
+    rows: dict[str, int] = {}
+    with (folder / "record.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if row["event"] == "evaluation" and row["split"] == "test":
+                rows = row["rows"]
+    return rows
+
+
+def score(value: float | None) -> str:
+    """Three digits, or a dash where the score is not defined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _subsets(metrics: dict[str, Any], metric: str, rows: dict[str, int]) -> Table:
+    table = _table("score on test rows, per subset of modalities", "subset", metric, "rows")
+    for subset, value in metrics["per_subset"].items():
+        table.add_row(subset, score(value), str(rows.get(subset, "-")))
+    return table
+
+
+def _availability(result: dict[str, Any]) -> Table:
+    modalities = result["modalities"]
+    table = _table("missing share of training rows, per site", "site", *modalities, "rows")
+    for site, held in result["availability"].items():
+        shares = [f"{1 - held[modality]:.0%}" for modality in modalities]
+        table.add_row(site, *shares, str(result["rows"][site]))
+    return table
+
+
+def _contributions(result: dict[str, Any]) -> Table:
+    table = _table("contribution per modality (exact Shapley value on test rows)", "modality", "contribution")
+    for modality, value in result["contributions"].items():
+        table.add_row(modality, "-" if value is None else f"{value:+.3f}")
+    return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", header_style="")
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
