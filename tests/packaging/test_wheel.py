@@ -21,7 +21,7 @@ def test_a_wheel_puts_one_name_of_ours_into_site_packages(listing: set[str]) -> 
 
 
 def test_a_wheel_holds_every_module_asset_and_template_of_the_package(listing: set[str]) -> None:
-    assert sources("fedmce", ".py", ".npz", ".jinja", ".typed") <= listing
+    assert sources("fedmce", ".py", ".npz", ".jinja", ".css", ".typed") <= listing
     assert [name for name in listing if name.startswith("fedmce/data/assets/") and name.endswith(".npz")]
     assert [name for name in listing if name.startswith("fedmce/report/") and name.endswith(".jinja")]
 
@@ -36,7 +36,7 @@ def test_a_wheel_holds_the_flower_app_as_one_folder_inside_the_package(listing: 
 def test_a_wheel_holds_nothing_but_code_configuration_templates_and_its_own_small_data(listing: set[str]) -> None:
     ours = {name for name in listing if name.startswith("fedmce/")}
     suffixes = {Path(name).suffix for name in ours}
-    assert suffixes <= {".py", ".yaml", ".toml", ".npz", ".jinja", ".typed"}
+    assert suffixes <= {".py", ".yaml", ".toml", ".npz", ".jinja", ".css", ".typed"}
     assert not [name for name in listing if "/tests/" in name or "__pycache__" in name or "test_" in name]
 
 
