@@ -24,7 +24,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export HYDRA_FULL_ERROR := 0
 # An environment that the caller works in must not leak into ours.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -63,6 +63,7 @@ $(VENV)/.app: pyproject.toml hatch_build.py $(VENV)/.lock
 	@echo "install: fedmce"
 	$(call step,--no-deps --no-build-isolation --editable .)
 	@$(BIN)/python -m pip check || { rm $@; exit 1; }
+	-@$(BIN)/fedmce --help >/dev/null # a first start compiles what it imports: here, not under the user's eyes
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.app
 	@echo "install: development tools"
