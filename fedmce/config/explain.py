@@ -73,14 +73,18 @@ def _follow(detail: ErrorDetails, tree: object) -> tuple[list[str | int], Any]:
     path: list[str | int] = []
     node: Any = tree
     for index, part in enumerate(detail["loc"]):
-        if (isinstance(node, dict) and part in node) or (
-            isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
-        ):
+        if _holds(node, part):
             node = node[part]
         elif not (detail["type"] == "missing" and index == len(detail["loc"]) - 1):
             continue
         path.append(part)
     return path, node
+
+
+def _holds(node: object, part: str | int) -> bool:
+    if isinstance(node, dict):
+        return part in node
+    return isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
 
 
 def _value_at(keys: Sequence[str], tree: object) -> object:

@@ -30,7 +30,9 @@ class AvDigitsConfig(Section):
     name: Literal["av_digits"] = "av_digits"
     train_rows: int | None = Field(None, ge=10, description="training rows per site; null = all")
     image_noise: float = Field(0.65, ge=0, le=4, description="added pixel noise, in standard deviations of the pixels")
-    audio_noise: float = Field(0.0, ge=0, le=4, description="added MFCC noise, in standard deviations of each coefficient")
+    audio_noise: float = Field(
+        0.0, ge=0, le=4, description="added MFCC noise, in standard deviations of each coefficient"
+    )
 
 
 class SoundMnistConfig(Section):
@@ -39,7 +41,9 @@ class SoundMnistConfig(Section):
     name: Literal["sound_mnist"] = "sound_mnist"
     pairs: Literal["av6", "smil"] = Field("av6", description="list of pairs: av6_pairs.csv or smil_pairs.csv")
     feature: Literal["log_mel", "mfcc"] = "log_mel"
-    train_rows: int | None = Field(100, ge=10, description="training rows per speaker, drawn by seed; null = all that are left")
+    train_rows: int | None = Field(
+        100, ge=10, description="training rows per speaker, drawn by seed; null = all that are left"
+    )
     validation_rows: int = Field(50, ge=0, description="validation rows per speaker, from the official training part")
     unseen_speaker: str | None = Field(None, description="speaker that never trains; all of its test rows are the test")
 
@@ -80,12 +84,16 @@ class SitewiseConfig(Section):
         description="missing share per modality: one number, or [low, high] from which each site draws its own"
     )
     reversed_sites: int | tuple[str, ...] = Field(
-        1, description="sites at which the modalities swap rates in reverse order: a count (first in data set order) or names"
+        1,
+        description="sites at which the modalities swap rates in reverse order: a count (first in data set order) or names",
     )
     holders: dict[str, int | tuple[str, ...]] = Field(
-        default_factory=dict, description="modality held only by so many sites (first in data set order) or by the named ones; rate 1 elsewhere"
+        default_factory=dict,
+        description="modality held only by so many sites (first in data set order) or by the named ones; rate 1 elsewhere",
     )
-    table: dict[str, dict[str, Rate]] = Field(default_factory=dict, description="site -> modality -> rate; wins over all of the above")
+    table: dict[str, dict[str, Rate]] = Field(
+        default_factory=dict, description="site -> modality -> rate; wins over all of the above"
+    )
     draw: Literal["exact", "independent"] = "exact"
 
     @model_validator(mode="after")
@@ -112,7 +120,8 @@ class ModelConfig(Section):
         default_factory=dict, description="encoder per modality; default by its kind"
     )
     absent: Literal["skip", "zero_input"] = Field(
-        "skip", description="skip: an absent modality is never encoded; zero_input: zeros are encoded in its place (baseline)"
+        "skip",
+        description="skip: an absent modality is never encoded; zero_input: zeros are encoded in its place (baseline)",
     )
 
 
@@ -161,7 +170,9 @@ class TrainingConfig(Section):
     optimiser: Literal["adam", "sgd"] = "adam"
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    final_lr_share: float = Field(1.0, ge=0, le=1, description="the step size falls to this share of lr over the rounds (cosine); 1 = constant")
+    final_lr_share: float = Field(
+        1.0, ge=0, le=1, description="the step size falls to this share of lr over the rounds (cosine); 1 = constant"
+    )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto")
     amp: bool = Field(False, description="bf16 autocast in training (CUDA)")
     threads: int = Field(1, ge=1, description="torch threads per process; part of the determinism promise")
@@ -171,7 +182,9 @@ class AggregationConfig(Section):
     """How the server weighs the holders of one component."""
 
     weighting: Literal["contribution", "samples", "uniform"] = "contribution"
-    source: Literal["received"] = Field("received", description="rows that contributions are measured on: the site's own, model as received")
+    source: Literal["received"] = Field(
+        "received", description="rows that contributions are measured on: the site's own, model as received"
+    )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
     shrink_rows: float = Field(30.0, ge=0, description="contribution ratio is shrunk to 1 by rows / (rows + this)")
     clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
@@ -194,11 +207,15 @@ class EngineConfig(Section):
 class RunConfig(Section):
     """Everything that decides a run."""
 
-    method: str = Field("fedmce", pattern=r"^[a-z0-9_]+$", description="preset that set objective, model and aggregation")
+    method: str = Field(
+        "fedmce", pattern=r"^[a-z0-9_]+$", description="preset that set objective, model and aggregation"
+    )
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="last part of the run folder's name")
     seed: int = Field(0, ge=0, lt=2**31, description="root of every random stream")
     rounds: int = Field(30, ge=1, le=100_000, description="rounds of training")
-    evaluate_every: int = Field(1, ge=1, description="rounds between two scores of the test rows; the last round always counts")
+    evaluate_every: int = Field(
+        1, ge=1, description="rounds between two scores of the test rows; the last round always counts"
+    )
     data_dir: str | None = Field(None, description="folder that holds one folder per downloaded data set")
     out: str | None = Field(None, description="this very run folder; default runs/<utc time>-<name>")
     sites: tuple[str, ...] | None = Field(None, description="take part in this order; default all of the data set")
@@ -214,9 +231,13 @@ class RunConfig(Section):
     def _agree(self) -> RunConfig:
         zero, whole = self.model.absent == "zero_input", self.aggregation.whole_model
         if whole and not zero:
-            raise ValueError("aggregation.whole_model=true needs model.absent=zero_input: a site cannot train what it never encodes")
+            raise ValueError(
+                "aggregation.whole_model=true needs model.absent=zero_input: a site cannot train what it never encodes"
+            )
         if zero and self.objective.name != "task":
-            raise ValueError(f"model.absent=zero_input is plain FedAvg; objective={self.objective.name} needs model.absent=skip")
+            raise ValueError(
+                f"model.absent=zero_input is plain FedAvg; objective={self.objective.name} needs model.absent=skip"
+            )
         return self
 
     def to_json(self) -> str:

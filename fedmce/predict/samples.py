@@ -100,10 +100,9 @@ def _array_problems(modality: Input, array: npt.NDArray[Any]) -> list[str]:
         return [f"{modality.name}: entries of type {array.dtype} given; needed numbers {needed}"]
     if array.shape[1:] != modality.shape or array.ndim == 0:
         return [f"{modality.name}: shape {array.shape} given; needed {needed}"]
-    infinite = np.flatnonzero(np.isinf(_float32(array)).reshape(len(array), -1).any(axis=1)) if len(array) else []
-    return [
-        f"{modality.name}, row {row + 1}: infinite or beyond float32; needed finite numbers or NaN" for row in infinite
-    ]
+    infinite = np.isinf(_float32(array)).reshape(len(array), modality.size).any(axis=1)
+    rows = [int(row) + 1 for row in np.flatnonzero(infinite)]
+    return [f"{modality.name}, row {row}: infinite or beyond float32; needed finite numbers or NaN" for row in rows]
 
 
 def _float32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -121,7 +120,7 @@ def _gated(
     present = np.zeros((len(ids), len(known)), dtype=bool)
     for column, modality in enumerate(known):
         if modality.name in features:
-            present[:, column] = ~np.isnan(features[modality.name]).reshape(len(ids), -1).all(axis=1)
+            present[:, column] = ~np.isnan(features[modality.name]).reshape(len(ids), modality.size).all(axis=1)
         elif available is not None and available[:, column].any():
             row = int(available[:, column].argmax())
             raise refused(path, [f"row {row + 1}: available says {modality.name} is there; the file has no such array"])

@@ -1,0 +1,75 @@
+"""Names in a configuration against a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from fedmce.cli.compose import load_config
+from fedmce.config.agreement import check_against
+from fedmce.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Modality:
+    name: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str = "toy"
+    modalities: tuple[Modality, ...] = (Modality("image"), Modality("audio"))
+
+    @property
+    def sites(self) -> dict[str, None]:
+        return dict.fromkeys(("north", "south", "west"))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["sites=[west,north]", "missingness.reversed_sites=2", "missingness.holders={audio:[north]}"],
+        ["missingness.table={south:{audio:1}}", "model.encoders={audio:mlp}", "missingness.reversed_sites=0"],
+        ["missingness=natural"],
+    ],
+)
+def test_names_that_exist_pass(overrides: list[str]) -> None:
+    check_against(load_config(overrides), Dataset())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("missingness.rates.audoi=0.5", "missingness.rates: unknown modality 'audoi'; known are image, audio. did you mean 'audio'?"),
+        ("missingness.holders={audoi:1}", "missingness.holders: unknown modality 'audoi'"),
+        ("missingness.holders={audio:[nort]}", "missingness.holders.audio: unknown site 'nort'"),
+        ("missingness.holders={audio:4}", "missingness.holders.audio: given 4; needed 1 to 3"),
+        ("missingness.holders={audio:0}", "missingness.holders.audio: given 0; needed 1 to 3"),
+        ("missingness.table={nort:{audio:1}}", "missingness.table: unknown site 'nort'"),
+        ("missingness.table={north:{audoi:1}}", "missingness.table.north: unknown modality 'audoi'"),
+        ("missingness.reversed_sites=4", "missingness.reversed_sites: given 4; needed 0 to 3"),
+        ("missingness.reversed_sites=-1", "missingness.reversed_sites: given -1; needed 0 to 3"),
+        ("missingness.reversed_sites=[nort]", "did you mean 'north'?"),
+        ("model.encoders={audoi:mlp}", "model.encoders: unknown modality 'audoi'"),
+        ("sites=[nort]", "sites: unknown site 'nort'; known are north, south, west. did you mean 'north'?"),
+        ("sites=[north,north]", "sites: north given more than once"),
+        ("sites=[]", "sites: given none"),
+    ],
+)
+def test_a_name_or_count_that_does_not_exist_is_refused_with_the_nearest(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_against(load_config([override]), Dataset())
+    assert message in str(refused.value)
+
+
+def test_a_site_that_takes_no_part_cannot_be_named() -> None:
+    with pytest.raises(ConfigError, match="unknown site 'west'"):
+        check_against(load_config(["sites=[north,south]", "missingness.reversed_sites=[west]"]), Dataset())
+
+
+def test_all_problems_come_in_one_message() -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_against(load_config(["sites=[nort]", "missingness.rates={audoi:1,imag:1}"]), Dataset())
+    assert str(refused.value).splitlines()[0] == "configuration for data set toy: 3 problems"

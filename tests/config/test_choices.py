@@ -1,0 +1,73 @@
+"""The YAML files under configs/ against the schema."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from fedmce._paths import config_root
+from fedmce.cli.compose import load_config
+from fedmce.cli.groups import groups
+from fedmce.config.describe import members
+from fedmce.config.load import config_from_json, config_from_yaml
+from fedmce.config.schema import AggregationConfig, EngineConfig, ModelConfig, RunConfig, TrainingConfig
+
+CHOICES = [(group, choice) for group, choices in groups().items() for choice in choices]
+RATES = "missingness.rates={image:0.5}"
+
+
+def needs(group: str, choice: str) -> list[str]:
+    """What must come along for a choice to be whole."""
+    beside = {("aggregation", "whole_model"): ["method=fedavg_zero"]}
+    return [f"{group}={choice}", *beside.get((group, choice), [])]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_validates_and_travels_as_json_and_yaml(group: str, choice: str, tmp_path: Any) -> None:
+    config = load_config(needs(group, choice))
+    assert config_from_json(config.to_json()) == config
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert config_from_yaml(file) == config
+    assert config_from_yaml(file).fingerprint() == config.fingerprint()
+
+
+@pytest.mark.parametrize("group", ["dataset", "missingness", "objective"])
+def test_files_of_a_union_are_its_names(group: str) -> None:
+    assert set(groups()[group]) == set(members(RunConfig.model_fields[group].annotation))
+
+
+def test_files_of_the_other_groups_are_the_literals_of_the_schema() -> None:
+    assert set(groups()["model"]) == set(get_args(ModelConfig.model_fields["fusion"].annotation))
+    assert set(groups()["engine"]) == set(get_args(EngineConfig.model_fields["name"].annotation))
+    weightings = set(get_args(AggregationConfig.model_fields["weighting"].annotation))
+    assert set(groups()["aggregation"]) == weightings | {"whole_model"}
+
+
+def test_every_section_has_a_group_and_every_group_but_method_a_section() -> None:
+    sections = {name for name, field in RunConfig.model_fields.items() if (config_root() / name).is_dir()}
+    assert set(groups()) == sections
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "method"])
+def test_a_file_states_every_key_of_its_section_and_the_schema_s_defaults(group: str, choice: str) -> None:
+    tree = yaml.safe_load((config_root() / group / f"{choice}.yaml").read_text())
+    tree.pop("defaults", None)
+    plain = {"model": ModelConfig, "training": TrainingConfig, "aggregation": AggregationConfig, "engine": EngineConfig}
+    section = plain.get(group) or members(RunConfig.model_fields[group].annotation)[choice]
+    own = {"model": {"fusion"}, "aggregation": {"weighting", "whole_model"}, "engine": {"name"}}.get(group, set())
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in section.model_fields.items()}
+    elsewhere = {"rates"} if group == "missingness" else set()
+    assert set(tree) == set(defaults) - elsewhere
+    assert {key: value for key, value in tree.items() if key not in own} == {
+        key: value for key, value in defaults.items() if key not in own | elsewhere
+    }
+
+
+def test_the_root_states_the_schema_s_defaults() -> None:
+    tree = yaml.safe_load((config_root() / "config.yaml").read_text())
+    tree.pop("defaults")
+    assert tree == {name: RunConfig.model_fields[name].default for name in tree}
+    assert set(tree) == set(RunConfig.model_fields) - set(groups())
