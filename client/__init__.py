@@ -1,0 +1,1 @@
+"""The program at a site: a Flower ClientApp that answers messages and holds no policy."""

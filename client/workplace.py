@@ -1,0 +1,106 @@
+"""What a site keeps warm between messages: its observed rows, on the device.
+
+Everything here can be built again from the configuration and the site's data, so a process that dies
+loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+import fedmce.data as data
+from fedmce.config.schema import RunConfig
+from fedmce.data import Modality, Task
+from fedmce.errors import ConfigError
+from fedmce.missingness import ObservedRows, draw_site_mask, keep_modalities, observe
+from fedmce.models import NetworkSpec, Statistics
+from fedmce.networks import spec_for
+from fedmce.training import DeviceRows
+
+
+@dataclass
+class Workplace:
+    """One site's data, reduced to what the masks leave.
+
+    Attributes:
+        site: the site's name.
+        config: the checked configuration.
+        modalities: of the data set, in order.
+        task: classes and metric.
+        spec: the whole network; the site builds only what it holds.
+        train: observed training rows.
+        validation: observed validation rows.
+    """
+
+    site: str
+    config: RunConfig
+    modalities: tuple[Modality, ...]
+    task: Task
+    spec: NetworkSpec
+    train: ObservedRows
+    validation: ObservedRows
+    _device_rows: dict[tuple[str, ...], tuple[DeviceRows, DeviceRows]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modality names in data set order."""
+        return tuple(m.name for m in self.modalities)
+
+    def on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, DeviceRows]:
+        """Training and validation rows with the given modalities, normalised, on the device; made once."""
+        key = tuple(f"{n}:{s.mean.tobytes().hex()}:{s.std.tobytes().hex()}" for n, s in sorted(statistics.items()))
+        if key not in self._device_rows:
+            device = pick_device(self.config.training.device)
+            parts = [keep_modalities(rows, self.names, statistics) for rows in (self.train, self.validation)]
+            first, second = (DeviceRows(rows, statistics, self.names, device) for rows in parts)
+            self._device_rows = {key: (first, second)}
+        return self._device_rows[key]
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``auto`` is CUDA where there is one; a named device that is not there is refused."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"training.device={wanted}: torch sees no CUDA device here; use cpu or auto")
+    return torch.device(wanted)
+
+
+def site_name(config: RunConfig, node: dict[str, object]) -> str:
+    """The site that a node stands for: its own word, or its place in the list of sites."""
+    if "site" in node:
+        return str(node["site"])
+    names = config.sites or tuple(_dataset(config).sites)
+    place, count = int(str(node["partition-id"])), int(str(node["num-partitions"]))
+    if count != len(names):
+        raise ConfigError(f"{count} nodes for {len(names)} sites ({', '.join(names)}); start one node per site")
+    return names[place]
+
+
+def _dataset(config: RunConfig) -> data.FederatedDataset:
+    return data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+
+
+@lru_cache(maxsize=64)
+def open_workplace(config_json: str, site: str) -> Workplace:
+    """Load the site's rows and remove what its mask hides; the full rows are not kept."""
+    config = RunConfig.model_validate_json(config_json)
+    torch.set_num_threads(config.training.threads)
+    dataset = _dataset(config)
+    if site not in dataset.sites:
+        raise ConfigError(f"site {site!r}: not in {dataset.name}; known: {', '.join(dataset.sites)}")
+    rows = dataset.sites[site]
+    mask, _ = draw_site_mask(dataset, rows, config.missingness, config.seed)
+    return Workplace(
+        site=site,
+        config=config,
+        modalities=dataset.modalities,
+        task=dataset.task,
+        spec=spec_for(dataset, config),
+        train=observe(rows, mask, dataset.modalities, "train"),
+        validation=observe(rows, mask, dataset.modalities, "validation"),
+    )

@@ -1,0 +1,7 @@
+"""Rules over the holders of one component: weights and means, as pure functions."""
+
+from fedmce.aggregation.mean import weighted_mean
+from fedmce.aggregation.quality import QualityState, quality
+from fedmce.aggregation.weighting import WEIGHTINGS, weighting
+
+__all__ = ["WEIGHTINGS", "QualityState", "quality", "weighted_mean", "weighting"]

@@ -1,0 +1,112 @@
+"""The one module that knows Flower's private side: switches, identity, copies on the wire, records.
+
+Everything is written against flwr 1.41; a new minor version is tried here first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SWITCHES = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def switch_off_side_effects() -> None:
+    """No telemetry, no update check, no installation of dependencies at run time; before flwr is imported."""
+    os.environ.update(SWITCHES)
+
+
+switch_off_side_effects()
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict  # noqa: E402
+from flwr.supercore.run import Run  # noqa: E402 - private
+from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
+
+
+@contextmanager
+def identity(run_id: int) -> Iterator[Run]:
+    """Make this process the ServerApp of run ``run_id``: Flower refuses to build messages without it.
+
+    The identity is global to the process, so one in-process federation can run at a time; it is taken
+    back at the end.
+    """
+    names = ("run_id", "node_id", "task_id")
+    before = {name: _peek(name) for name in names}
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, 1, 1
+    try:
+        yield Run.create_empty(run_id)
+    finally:
+        for name, value in before.items():
+            setattr(TaskIdentity, name, value)
+
+
+def _peek(name: str) -> Any:
+    try:
+        return getattr(TaskIdentity, name)
+    except RuntimeError:  # unset
+        return None
+
+
+def as_received(message: Message, message_id: str) -> Message:
+    """The message as the other side gets it: own records over shared, immutable bytes; id set on both."""
+    body = RecordDict({name: type(record)(dict(record)) for name, record in message.content.items()})
+    received = Message.inflate(message.deflate(), {message.content.object_id: body})
+    for side in (message, received):
+        side.metadata.__dict__["_message_id"] = message_id
+    return received
+
+
+def array_record(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
+    """Arrays as a record, keys kept."""
+    return ArrayRecord({key: Array(np.ascontiguousarray(value)) for key, value in arrays.items()})
+
+
+def arrays_of(record: ArrayRecord) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of a record, decoded without pickle."""
+    return {key: value.numpy() for key, value in record.items()}
+
+
+def payload_bytes(content: RecordDict) -> int:
+    """Bytes of a message's content: arrays as sent, numbers 8 each, texts as UTF-8; keys left out."""
+    total = 0
+    for record in content.values():
+        if isinstance(record, ArrayRecord):
+            total += sum(len(array.data) for array in record.values())
+        else:
+            total += sum(_value_bytes(value) for value in record.values())
+    return total
+
+
+def _value_bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, list):
+        return sum(_value_bytes(item) for item in value)
+    return 8
+
+
+__all__ = [
+    "ArrayRecord",
+    "ConfigRecord",
+    "Message",
+    "MetricRecord",
+    "RecordDict",
+    "array_record",
+    "arrays_of",
+    "as_received",
+    "identity",
+    "payload_bytes",
+    "switch_off_side_effects",
+]

@@ -1,0 +1,67 @@
+"""Scores as sums and counts per subset: what may travel and add up, division last.
+
+A cell is ``[numerator, denominator]``. ``accuracy``: hits / rows. ``recall:c``: hits / rows of class c.
+``auc``: concordant pairs (ties count half) / pairs of a positive and a negative row *of one site*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Cells = dict[str, dict[int, list[float]]]
+
+
+def concordance(score: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Mann-Whitney U: pairs where the positive row scores higher (ties half), and all pairs."""
+    ordered = np.sort(score[~positive])
+    below = np.searchsorted(ordered, score[positive], side="left")
+    below_or_equal = np.searchsorted(ordered, score[positive], side="right")
+    return float((below + below_or_equal).sum() / 2), float(positive.sum()) * float((~positive).sum())
+
+
+def score_sums(
+    subset: npt.NDArray[np.int64], probability: npt.NDArray[np.float64], target: npt.NDArray[np.int64]
+) -> Cells:
+    """Cells of one site's (row, subset) pairs.
+
+    Args:
+        subset: code per pair ``(pairs,)``.
+        probability: ``(pairs, classes)``.
+        target: class of the pair's row ``(pairs,)``.
+
+    Returns:
+        metric -> subset code -> [numerator, denominator].
+    """
+    classes = probability.shape[1]
+    hit = probability.argmax(axis=1) == target
+    metrics = ["accuracy", *(f"recall:{c}" for c in range(classes)), *(["auc"] if classes == 2 else [])]
+    cells: Cells = {metric: {} for metric in metrics}
+    for code in np.unique(subset).tolist():
+        here = subset == code
+        cells["accuracy"][code] = [float(hit[here].sum()), float(here.sum())]
+        for c in range(classes):
+            of_class = here & (target == c)
+            cells[f"recall:{c}"][code] = [float(hit[of_class].sum()), float(of_class.sum())]
+        if classes == 2:
+            cells["auc"][code] = list(concordance(probability[here, 1], target[here] == 1))
+    return cells
+
+
+def add_cells(parts: Mapping[str, Cells]) -> Cells:
+    """Sum of the sites' cells, in order of site names."""
+    total: Cells = {}
+    for site in sorted(parts):
+        for metric, by_subset in parts[site].items():
+            for code, (numerator, denominator) in by_subset.items():
+                cell = total.setdefault(metric, {}).setdefault(code, [0.0, 0.0])
+                cell[0] += numerator
+                cell[1] += denominator
+    return total
+
+
+def ratio(cell: list[float] | None) -> float | None:
+    """Numerator / denominator, None where there is nothing to divide by."""
+    return cell[0] / cell[1] if cell and cell[1] > 0 else None

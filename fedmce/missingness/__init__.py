@@ -1,0 +1,19 @@
+"""Missingness: mechanisms that draw masks, and the one place that removes values."""
+
+from fedmce.missingness import imbalanced, natural, sitewise  # noqa: F401 - importing registers them
+from fedmce.missingness.mask_set import MaskSet, SiteMask, draw_masks, draw_site_mask
+from fedmce.missingness.mechanism import MECHANISMS, SiteView, mechanism
+from fedmce.missingness.observe import ObservedRows, keep_modalities, observe
+
+__all__ = [
+    "MECHANISMS",
+    "MaskSet",
+    "ObservedRows",
+    "SiteMask",
+    "SiteView",
+    "draw_masks",
+    "draw_site_mask",
+    "keep_modalities",
+    "mechanism",
+    "observe",
+]

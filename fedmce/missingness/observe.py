@@ -1,0 +1,74 @@
+"""The only place that removes values: from a site's rows and its mask to what training may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmce.data.dataset import Modality, SiteRows, Split
+from fedmce.errors import DataError
+from fedmce.missingness.mask_set import SiteMask
+
+
+@dataclass(frozen=True)
+class ObservedRows:
+    """Rows of one site and split, with hidden and absent values gone, not blanked.
+
+    Attributes:
+        site: the site's name.
+        sample_ids: one per row.
+        targets: class index, int64 ``(rows,)``.
+        available: bool ``(rows, modalities)``; True = observed.
+        values: per modality the observed samples only, float32 ``(observed rows, *shape)``.
+        slot: int64 ``(rows, modalities)``: where in ``values`` the row's sample lies, -1 = nowhere.
+    """
+
+    site: str
+    sample_ids: tuple[str, ...]
+    targets: npt.NDArray[np.int64]
+    available: npt.NDArray[np.bool_]
+    values: dict[str, npt.NDArray[np.float32]]
+    slot: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.sample_ids)
+
+
+def observe(site: SiteRows, mask: SiteMask, modalities: tuple[Modality, ...], split: Split) -> ObservedRows:
+    """Rows of ``split`` that hold something, without the values that the mask hides.
+
+    Raises:
+        DataError: the mask belongs to other rows, or shows what the site never recorded.
+    """
+    if mask.sample_ids != site.sample_ids:
+        raise DataError(f"site {site.name}: the mask was drawn for other rows; draw it for this data set and seed")
+    if (mask.available & ~site.available).any():
+        raise DataError(f"site {site.name}: the mask shows values that were never recorded")
+    rows = np.flatnonzero((site.split == split) & mask.available.any(axis=1))
+    available = mask.available[rows]
+    slot = np.where(available, np.cumsum(available, axis=0) - 1, -1).astype(np.int64)
+    # Fancy indexing copies, so the hidden values are not reachable through a view of the original.
+    values = {m.name: site.features[m.name][rows[available[:, column]]] for column, m in enumerate(modalities)}
+    return ObservedRows(
+        site.name, tuple(site.sample_ids[r] for r in rows), site.targets[rows].copy(), available, values, slot
+    )
+
+
+def keep_modalities(rows: ObservedRows, modalities: tuple[str, ...], held: Collection[str]) -> ObservedRows:
+    """The rows as somebody without the other modalities sees them; rows with nothing left go."""
+    columns = np.array([name in held for name in modalities])
+    available = rows.available & columns
+    kept = np.flatnonzero(available.any(axis=1))
+    return ObservedRows(
+        rows.site,
+        tuple(rows.sample_ids[r] for r in kept),
+        rows.targets[kept],
+        available[kept],
+        {name: values for name, values in rows.values.items() if name in held},
+        np.where(available, rows.slot, -1)[kept],
+    )

@@ -1,0 +1,77 @@
+"""Components: the units of aggregation, and how a network's state splits into them.
+
+``encoder.m``, ``projection.m``, ``head.m`` and ``completion.m`` belong to modality m, ``fusion`` to all.
+A state is a flat dict ``<component>/<parameter> -> float32 array``, the form that travels and is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+State = dict[str, npt.NDArray[np.float32]]
+PER_MODALITY = ("encoder", "projection", "head", "completion")
+
+
+def component_of(key: str) -> str:
+    """``encoder.audio`` of ``encoder.audio/out.weight``."""
+    return key.partition("/")[0]
+
+
+def modality_of(component: str) -> str | None:
+    """``audio`` of ``encoder.audio``; None of ``fusion``."""
+    _, dot, modality = component.partition(".")
+    return modality if dot else None
+
+
+def state_of(net: nn.Module) -> State:
+    """The network's parameters and buffers as a flat state; arrays are copies."""
+    found: State = {}
+    for name, value in net.state_dict().items():
+        parts = name.split(".")
+        size = 2 if parts[0] in PER_MODALITY else 1
+        key = ".".join(parts[:size]) + "/" + ".".join(parts[size:])
+        found[key] = value.detach().to("cpu", torch.float32).numpy().copy()
+    return found
+
+
+def load_state(net: nn.Module, state: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Put a state into a network. Raises ``RuntimeError`` (torch) if keys or shapes differ."""
+    net.load_state_dict({key.replace("/", ".", 1): torch.from_numpy(np.array(value)) for key, value in state.items()})
+
+
+def components(state: Iterable[str]) -> list[str]:
+    """Sorted component names of a state."""
+    return sorted({component_of(key) for key in state})
+
+
+def select(state: Mapping[str, npt.NDArray[np.float32]], wanted: Iterable[str]) -> State:
+    """The part of a state that belongs to the wanted components."""
+    names = set(wanted)
+    return {key: value for key, value in state.items() if component_of(key) in names}
+
+
+def trained_rows(available: npt.NDArray[np.bool_], modalities: Iterable[str], names: Iterable[str]) -> dict[str, int]:
+    """Rows that can train each component at a site (method.md 4).
+
+    Args:
+        available: bool ``(rows, modalities)`` of the site's training rows.
+        modalities: column names.
+        names: components to count for.
+
+    Returns:
+        component -> rows: those that hold m; for ``completion.m`` those that hold m and another; for
+        ``fusion`` all.
+    """
+    column = {name: available[:, i] for i, name in enumerate(modalities)}
+    several = available.sum(axis=1) > 1
+    counts = {}
+    for name in names:
+        modality = modality_of(name)
+        rows = np.ones(len(available), dtype=bool) if modality is None else column[modality]
+        counts[name] = int((rows & several).sum() if name.startswith("completion.") else rows.sum())
+    return counts

@@ -1,0 +1,131 @@
+"""The multimodal network: named components that score any subset of modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fedmce.models.completion import CompletionHead
+from fedmce.models.encoders import ENCODERS
+from fedmce.models.fusions import FUSIONS, FusionInput
+from fedmce.models.spec import NetworkSpec
+from fedmce.streams import stream_seed
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on the device; per modality only the samples that are there.
+
+    Attributes:
+        rows: number of rows b.
+        values: per modality observed samples ``(observed, *shape)``; a modality nobody holds is left out.
+        position: per modality the row of each sample, int64 ``(observed,)``.
+        targets: class index, int64 ``(b,)``.
+    """
+
+    rows: int
+    values: Mapping[str, Tensor]
+    position: Mapping[str, Tensor]
+    targets: Tensor
+
+
+class MultimodalNet(nn.Module):
+    """Encoders, projections, unimodal heads, completion heads and fusion, each a named component.
+
+    Args:
+        spec: the whole network.
+        held: modalities whose components this copy has; a site builds only what it can use.
+            Tokens keep all columns of the spec, columns that are not held stay empty.
+        seed: root seed; each component is initialised from a stream of its own name, so a network
+            with one more modality starts from the same values in all others.
+    """
+
+    def __init__(self, spec: NetworkSpec, held: Collection[str] | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.spec = spec
+        self.held = tuple(n for n in spec.names if held is None or n in held)
+        fusion_class = FUSIONS[spec.fusion]
+        self.encoder, self.projection = nn.ModuleDict(), nn.ModuleDict()
+        self.head, self.completion = nn.ModuleDict(), nn.ModuleDict()
+        for modality, kind in zip(spec.modalities, spec.encoders, strict=True):
+            name = modality.name
+            if name not in self.held:
+                continue
+            with _stream(seed, f"encoder.{name}"):
+                self.encoder[name] = ENCODERS[kind](modality.shape, spec.width)
+            if getattr(fusion_class, "uses_projection", False):
+                with _stream(seed, f"projection.{name}"):
+                    self.projection[name] = nn.Linear(spec.width, spec.hidden, bias=False)
+            if spec.heads:
+                with _stream(seed, f"head.{name}"):
+                    self.head[name] = nn.Linear(spec.width, len(spec.classes))
+            if spec.completion:
+                with _stream(seed, f"completion.{name}"):
+                    self.completion[name] = CompletionHead(len(spec.names), spec.width, spec.hidden)
+        with _stream(seed, "fusion"):
+            self.fusion = fusion_class(spec)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Tokens ``(rows, modalities, width)``; empty (zero) where a row lacks the modality.
+
+        A modality that no row of the batch holds is not touched: its encoder gets no gradient, not a
+        zero one.
+        """
+        columns = []
+        device = batch.targets.device
+        empty = torch.zeros(batch.rows, self.spec.width, device=device)
+        for modality in self.spec.modalities:
+            name = modality.name
+            column = empty
+            if name in batch.values and name in self.held and len(batch.values[name]):
+                token = self.encoder[name](batch.values[name])
+                column = column.to(token.dtype).index_copy(0, batch.position[name], token)
+            columns.append(column)
+        dtype = columns[0].dtype if all(c.dtype == columns[0].dtype for c in columns) else torch.float32
+        return torch.stack([c.to(dtype) for c in columns], dim=1)
+
+    def unimodal(self, token_bmd: Tensor) -> Tensor | None:
+        """Logits of the unimodal heads ``(rows, modalities, classes)``; None if there are no heads."""
+        if not self.spec.heads:
+            return None
+        blank = token_bmd.new_zeros(len(token_bmd), len(self.spec.classes))
+        parts = [self.head[n](token_bmd[:, i]) if n in self.held else blank for i, n in enumerate(self.spec.names)]
+        return torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
+
+    def fuse(self, token_bmd: Tensor, row_p: Tensor, member_pm: Tensor, unimodal_bmc: Tensor | None = None) -> Tensor:
+        """Logits ``(pairs, classes)`` of all (row, subset) pairs in one call of the fusion.
+
+        With ``absent: zero_input`` (the plain FedAvg baseline) every pair has all members: what the
+        subset lacks is replaced by the encoding of zeros, which is what an encoder makes of a blank input.
+        """
+        if self.spec.absent == "zero_input":
+            token_bmd = torch.where(member_pm[:, :, None], token_bmd[row_p], self._encoded_zeros(token_bmd))
+            row_p, member_pm = torch.arange(len(row_p), device=row_p.device), torch.ones_like(member_pm)
+            unimodal_bmc = None
+        projected = None
+        if len(self.projection):
+            blank = token_bmd.new_zeros(len(token_bmd), self.spec.hidden)
+            parts = [
+                self.projection[n](token_bmd[:, i]) if n in self.held else blank for i, n in enumerate(self.spec.names)
+            ]
+            projected = torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
+        if unimodal_bmc is None:
+            unimodal_bmc = self.unimodal(token_bmd)
+        return self.fusion(FusionInput(token_bmd, projected, unimodal_bmc, row_p, member_pm))  # type: ignore[no-any-return]
+
+    def _encoded_zeros(self, like: Tensor) -> Tensor:
+        blanks = [torch.zeros(1, *m.shape, device=like.device) for m in self.spec.modalities]
+        tokens = [self.encoder[m.name](blank) for m, blank in zip(self.spec.modalities, blanks, strict=True)]
+        return torch.cat(tokens).to(like.dtype)
+
+
+@contextmanager
+def _stream(seed: int, name: str) -> Iterator[None]:
+    """Draw initial values from a stream of this name and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "init", name))
+        yield

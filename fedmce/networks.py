@@ -1,0 +1,19 @@
+"""The network that a configuration asks for on a data set."""
+
+from __future__ import annotations
+
+from fedmce.config.schema import RunConfig
+from fedmce.data.dataset import FederatedDataset
+from fedmce.models.spec import NetworkSpec, network_spec
+
+
+def spec_for(dataset: FederatedDataset, config: RunConfig) -> NetworkSpec:
+    """Heads and completion heads exist only where the objective trains them."""
+    objective = config.objective
+    is_mce = objective.name == "mce"
+    return network_spec(
+        dataset,
+        config.model,
+        needs_heads=is_mce,
+        needs_completion=objective.name == "mce" and objective.completion_weight > 0,
+    )

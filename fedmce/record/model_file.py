@@ -1,0 +1,127 @@
+"""The model of a run on disk: ``model.safetensors`` and ``model.json``, and what predicts from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from fedmce.errors import DataError
+from fedmce.models import Batch, MultimodalNet, NetworkSpec, State, Statistics, components, load_state, normalise
+from fedmce.record.result import write_json
+from fedmce.wire import digest
+
+SCHEMA = "fedmce.model/1"
+
+
+def save_model(folder: Path, spec: NetworkSpec, state: State, statistics: Mapping[str, Statistics]) -> None:
+    """Write the model so that it can be loaded without the run's data or configuration."""
+    temporary = folder / "model.safetensors.tmp"
+    temporary.write_bytes(save(dict(sorted(state.items())), metadata={"schema": SCHEMA}))
+    temporary.replace(folder / "model.safetensors")
+    tree = {
+        "schema": SCHEMA,
+        "network": spec.to_dict(),
+        "components": components(state),
+        "statistics": {n: {"mean": s.mean.tolist(), "std": s.std.tolist()} for n, s in statistics.items()},
+        "digest": digest(state),
+    }
+    write_json(folder / "model.json", tree)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained model that predicts from any subset of modalities.
+
+    Attributes:
+        spec: the network as a JSON-ready dict: ``modalities`` [{name, kind, shape, ...}], ``classes``, ...
+    """
+
+    spec: dict[str, Any]
+    _net: MultimodalNet
+    _statistics: dict[str, Statistics]
+
+    def predict(
+        self, features: Mapping[str, npt.NDArray[np.float32]], available: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Class probabilities.
+
+        Args:
+            features: per modality ``(rows, *shape)`` in raw data set units; NaN = hole. Modalities may be
+                left out; rows of NaN only are absent.
+            available: bool ``(rows, modalities)`` in model order; default: what ``features`` holds.
+
+        Returns:
+            float64 ``(rows, classes)``.
+
+        Raises:
+            DataError: unknown modality, wrong shape, or a row that holds nothing.
+        """
+        modalities = self._net.spec.modalities
+        given = _checked(features, modalities)
+        rows = len(next(iter(given.values())))
+        present = np.zeros((rows, len(modalities)), dtype=bool)
+        for column, modality in enumerate(modalities):
+            if modality.name in given:
+                present[:, column] = np.isfinite(given[modality.name]).reshape(rows, -1).any(axis=1)
+        if available is not None:
+            present &= available
+        if (nothing := np.flatnonzero(~present.any(axis=1))).size:
+            raise DataError(f"input: row {int(nothing[0])} holds no modality; each row needs at least one")
+        values, position = {}, {}
+        for column, modality in enumerate(modalities):
+            held = np.flatnonzero(present[:, column])
+            if held.size:
+                samples = normalise(given[modality.name][held].astype(np.float32), self._statistics[modality.name])
+                values[modality.name], position[modality.name] = torch.from_numpy(samples), torch.from_numpy(held)
+        batch = Batch(rows, values, position, torch.zeros(rows, dtype=torch.int64))
+        with torch.no_grad():
+            logits = self._net.fuse(self._net.encode(batch), torch.arange(rows), torch.from_numpy(present))
+        return logits.double().softmax(dim=1).numpy()
+
+
+def _checked(features: Mapping[str, npt.NDArray[Any]], modalities: tuple[Any, ...]) -> dict[str, npt.NDArray[Any]]:
+    known = {m.name: m for m in modalities}
+    if unknown := sorted(set(features) - set(known)):
+        raise DataError(f"input: modalities {unknown}; the model knows {', '.join(known)}")
+    if not features:
+        raise DataError(f"input: no modality; the model takes any of {', '.join(known)}")
+    lengths = {name: len(value) for name, value in features.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"input: rows per modality {lengths}; equal numbers are needed")
+    for name, value in features.items():
+        if value.shape[1:] != known[name].shape:
+            raise DataError(f"input: {name} has samples of shape {value.shape[1:]}; needed {known[name].shape}")
+    return dict(features)
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Load the model of a run folder.
+
+    Raises:
+        DataError: a file is absent, malformed, or the two do not belong together.
+    """
+    try:
+        tree = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        state = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataError(f"{folder}: no loadable model ({error}); the folder of a finished run is needed") from error
+    if tree.get("schema") != SCHEMA or tree.get("digest") != digest(state):
+        raise DataError(f"{folder}: model.json and model.safetensors do not belong together; copy both from one run")
+    spec = NetworkSpec.from_dict(tree["network"])
+    net = MultimodalNet(spec)
+    load_state(net, state)
+    net.eval()
+    statistics = {
+        n: Statistics(np.asarray(s["mean"], np.float32), np.asarray(s["std"], np.float32))
+        for n, s in tree["statistics"].items()
+    }
+    return LoadedModel(tree["network"], net, statistics)

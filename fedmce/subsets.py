@@ -1,0 +1,48 @@
+"""Subsets of modalities as bit codes, and their names.
+
+Bit m of a code is modality m in data set order: with modalities (image, audio) code 1 is ``image``,
+2 is ``audio``, 3 is ``image+audio``. Patterns (what a row holds) and subsets (what fusion is given)
+use the same codes; 0 is the empty set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+
+def pattern_codes(available_bm: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Code of what each row holds, int64 ``(rows,)``."""
+    weights = 1 << np.arange(available_bm.shape[1], dtype=np.int64)
+    codes: npt.NDArray[np.int64] = (available_bm.astype(np.int64) * weights).sum(axis=1)
+    return codes
+
+
+@lru_cache(maxsize=4096)
+def subsets_of(pattern: int) -> tuple[int, ...]:
+    """All non-empty subsets of a pattern in ascending order, the pattern itself last."""
+    found = []
+    code = pattern
+    while code:
+        found.append(code)
+        code = (code - 1) & pattern
+    return tuple(reversed(found))
+
+
+def members(codes: npt.NDArray[np.int64], modalities: int) -> npt.NDArray[np.bool_]:
+    """Which modalities each code holds, bool ``(codes, modalities)``."""
+    return ((codes[:, None] >> np.arange(modalities)) & 1).astype(bool)
+
+
+def subset_name(code: int, modalities: Sequence[str]) -> str:
+    """``image+audio`` for a code; the empty set is ``nothing``."""
+    return "+".join(name for bit, name in enumerate(modalities) if code >> bit & 1) or "nothing"
+
+
+def all_subsets(modalities: Sequence[str]) -> dict[str, int]:
+    """Name -> code of every non-empty subset, small subsets first, then in code order."""
+    codes = sorted(range(1, 1 << len(modalities)), key=lambda code: (code.bit_count(), code))
+    return {subset_name(code, modalities): code for code in codes}

@@ -1,0 +1,1 @@
+"""The aggregator: a Flower ServerApp, its strategy, round loop, gate and committed state."""

@@ -1,0 +1,106 @@
+"""A whole federation as the server sees it: data set facts, profile, rounds, result, model, record."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.serverapp import Grid
+
+import fedmce.data as data
+from fedmce import __version__
+from fedmce.config.schema import RunConfig
+from fedmce.data import FederatedDataset
+from fedmce.missingness import MaskSet, draw_masks
+from fedmce.models import MultimodalNet, state_of
+from fedmce.networks import spec_for
+from fedmce.record import RecordWriter, build_result, read_record, save_model, write_result
+from fedmce.record.writer import SCHEMA, Observer
+from server.profile_round import ProfileRound, profile_round
+from server.rounds import run_rounds
+from server.scoring import TestRows
+from server.state import GlobalState
+from server.strategy import ComponentStrategy
+
+LIBRARIES = ("flwr", "torch", "numpy", "pydantic", "hydra-core", "safetensors")
+
+
+def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | None = None) -> None:
+    """Train across the grid's nodes and leave the record, the model and the result in ``folder``.
+
+    Whatever ends the run, the record is closed by an ``end`` event that says how.
+    """
+    record = RecordWriter(folder, observer)
+    began = time.perf_counter()
+    try:
+        _federate(grid, config, folder, record)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        reason = "" if status == "interrupted" else f"{type(error).__name__}: {error}"
+        record.write(
+            "end", status=status, reason=reason, rounds_done=_rounds_done(folder), total_s=time.perf_counter() - began
+        )
+        raise
+    record.write("end", status="finished", reason="", rounds_done=config.rounds, total_s=time.perf_counter() - began)
+    write_result(folder, build_result(read_record(folder)))
+
+
+def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter) -> None:
+    torch.set_num_threads(config.training.threads)
+    dataset = data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    sites = config.sites or tuple(dataset.sites)
+    masks = draw_masks(dataset, config.missingness, config.seed, sites)
+    masks.save(folder / "masks.npz")
+    spec = spec_for(dataset, config)
+    profiled = profile_round(grid, config, spec, len(sites))
+    roster = profiled.roster
+    _record_start(record, config, dataset, masks, profiled)
+    statistics = roster.statistics(spec)
+    state = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
+    strategy = ComponentStrategy(config, spec, roster, statistics, state)
+    tests = TestRows(dataset, config, spec, statistics, roster.empty_value)
+    run_rounds(grid, strategy, record, tests.score, dataset.task.metric)
+    save_model(folder, spec, strategy.state.model, statistics)
+
+
+def _record_start(
+    record: RecordWriter, config: RunConfig, dataset: FederatedDataset, masks: MaskSet, profiled: ProfileRound
+) -> None:
+    info: dict[str, Any] = {
+        m.name: {"kind": m.kind, "shape": m.shape, "units": m.units, "real": m.real} for m in dataset.modalities
+    }
+    record.write(
+        "start",
+        schema=SCHEMA,
+        fedmce_version=__version__,
+        versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        name=config.name,
+        method=config.method,
+        dataset=dataset.name,
+        provenance=dataset.provenance,
+        caution=dataset.caution,
+        modalities=[m.name for m in dataset.modalities],
+        modality_info=info,
+        sites=sorted(profiled.roster.profiles),
+        classes=dataset.task.classes,
+        metric=dataset.task.metric,
+        seed=config.seed,
+        rounds=config.rounds,
+        engine=config.engine.name,
+        masks_sha256=masks.sha256(),
+        fingerprint=config.fingerprint(),
+        empty_value=profiled.roster.empty_value,
+        rates={site: masks.rates[site] for site in sorted(masks.rates)},
+    )
+    for site in profiled.roster.profiles:
+        sizes = {"bytes_down": profiled.bytes_down[site], "bytes_up": profiled.bytes_up[site]}
+        record.write("profile", **profiled.roster.record_row(site), **sizes)
+
+
+def _rounds_done(folder: Path) -> int:
+    path = folder / "record.jsonl"
+    return sum(row["event"] == "round" for row in read_record(folder)) if path.exists() else 0

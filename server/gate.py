@@ -1,0 +1,226 @@
+"""The gate: every reply passes it before any number of it is added to anything.
+
+A pure function from a reply and what was expected to a verdict. It never raises and never repairs: a
+reply that is not what was agreed is set aside by name with a reason from a closed list, and the round goes
+on as if the site had not been there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from fedmce.contributions import ValueTable
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord
+from fedmce.metrics import Cells
+from fedmce.models import State, component_of
+from fedmce.subsets import subsets_of
+from fedmce.wire import REPORT, SCHEMA, STAMP, UPDATE
+
+Reason = Literal[
+    "late",
+    "site_error",
+    "layout",
+    "schema",
+    "wrong_site",
+    "wrong_round",
+    "stale_base",
+    "wrong_config",
+    "unknown_component",
+    "not_granted",
+    "key_set",
+    "dtype",
+    "shape",
+    "nonfinite",
+    "magnitude",
+    "count",
+    "count_above_profile",
+    "claim",
+    "metric",
+    "internal",
+]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an honest reply of one site in one round looks like.
+
+    Attributes:
+        site: its name.
+        round: number of the round.
+        base: digest of the model part that was sent.
+        config_sha256: of the configuration that was sent.
+        train: an update is due.
+        shapes: shape per parameter key that was granted.
+        known: all parameter keys of the network.
+        most_rows: most rows that can have trained each granted component.
+        patterns: training rows per availability pattern that the site can use, from its profile.
+        magnitude_limit: largest absolute value of a parameter.
+    """
+
+    site: str
+    round: int
+    base: str
+    config_sha256: str
+    train: bool
+    shapes: Mapping[str, tuple[int, ...]]
+    known: frozenset[str]
+    most_rows: Mapping[str, int]
+    patterns: Mapping[int, int]
+    magnitude_limit: float
+    modalities: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A reply that may be used."""
+
+    update: State
+    rows: dict[str, int]
+    values: ValueTable
+    cells: Cells
+    losses: dict[str, float]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A reply that is set aside."""
+
+    reason: Reason
+    detail: str = field(default="")
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: control flow inside one function
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.refused = Refused(reason, detail)
+
+
+def gate(reply: Message | None, expected: Expectation) -> Accepted | Refused:
+    """Judge one reply; ``None`` is a reply that did not come in time."""
+    try:
+        return _judge(reply, expected)
+    except _Stop as stop:
+        return stop.refused
+    except Exception as error:  # whatever a hostile or broken record can provoke is a verdict too
+        return Refused("internal", f"{type(error).__name__}: {error}"[:300])
+
+
+def _judge(reply: Message | None, expected: Expectation) -> Accepted:
+    if reply is None:
+        raise _Stop("late", "no reply before the deadline")
+    if reply.has_error():
+        raise _Stop("site_error", f"code {reply.error.code}: {reply.error.reason}"[:300])
+    content = reply.content
+    wanted = {REPORT: MetricRecord, STAMP: ConfigRecord} | ({UPDATE: ArrayRecord} if expected.train else {})
+    found = {name: type(record).__name__ for name, record in content.items()}
+    if {name: kind.__name__ for name, kind in wanted.items()} != found:
+        raise _Stop("layout", f"records {found}; needed {sorted(wanted)}")
+    _check_stamp(content[STAMP], expected)
+    update = _check_update(content[UPDATE], expected) if expected.train else {}
+    report = dict(content[REPORT])
+    rows = _check_rows(report, expected) if expected.train else {}
+    return Accepted(
+        update=update,
+        rows=rows,
+        values=_check_values(report, expected),
+        cells=_check_scores(report, expected),
+        losses={k.removeprefix("loss."): _finite(k, v) for k, v in report.items() if k.startswith("loss.")},
+        seconds={k: _finite(k, report.get(k, 0.0)) for k in ("train_s", "evaluate_s")},
+    )
+
+
+def _check_stamp(stamp: Mapping[str, Any], expected: Expectation) -> None:
+    agreed: list[tuple[str, Reason, Any]] = [
+        ("schema", "schema", SCHEMA),
+        ("site", "wrong_site", expected.site),
+        ("round", "wrong_round", expected.round),
+        ("base", "stale_base", expected.base),
+        ("config_sha256", "wrong_config", expected.config_sha256),
+    ]
+    for key, reason, value in agreed:
+        if stamp.get(key) != value:
+            raise _Stop(reason, f"{key} {stamp.get(key)!r}; expected {value!r}")
+
+
+def _check_update(record: ArrayRecord, expected: Expectation) -> State:
+    keys = set(record)
+    if unknown := sorted(keys - expected.known):
+        raise _Stop("unknown_component", f"{unknown[0]} ({len(unknown)} unknown keys)")
+    if extra := sorted(keys - set(expected.shapes)):
+        raise _Stop("not_granted", f"{component_of(extra[0])} was not given to this site")
+    if missing := sorted(set(expected.shapes) - keys):
+        raise _Stop("key_set", f"{missing[0]} is missing ({len(missing)} keys)")
+    update: State = {}
+    for key, shape in expected.shapes.items():
+        header = record[key]
+        if header.stype != "numpy.ndarray" or header.dtype != "float32":
+            raise _Stop("dtype", f"{key} is {header.dtype} ({header.stype}); needed float32")
+        if tuple(header.shape) != shape:
+            raise _Stop("shape", f"{key} is {tuple(header.shape)}; needed {shape}")
+        value = header.numpy()
+        if value.dtype != np.float32 or value.shape != shape:
+            raise _Stop("shape", f"{key} holds {value.dtype} {value.shape}; its header says float32 {shape}")
+        largest = float(np.abs(value).max()) if value.size else 0.0
+        if not np.isfinite(largest):
+            raise _Stop("nonfinite", f"{key} holds NaN or infinity")
+        if largest > expected.magnitude_limit:
+            raise _Stop("magnitude", f"{key} reaches {largest:.3g}; the limit is {expected.magnitude_limit:g}")
+        update[key] = value
+    return update
+
+
+def _check_rows(report: Mapping[str, Any], expected: Expectation) -> dict[str, int]:
+    claimed = {key.removeprefix("rows."): value for key, value in report.items() if key.startswith("rows.")}
+    if set(claimed) != set(expected.most_rows):
+        raise _Stop("count", f"rows for {sorted(claimed)}; needed {sorted(expected.most_rows)}")
+    for component, count in claimed.items():
+        if type(count) is not int or count < 0:
+            raise _Stop("count", f"rows of {component} are {count!r}; a count of 0 or more is needed")
+        if count > expected.most_rows[component]:
+            raise _Stop(
+                "count_above_profile",
+                f"rows of {component} are {count}; the profile has {expected.most_rows[component]}",
+            )
+    return claimed
+
+
+def _check_values(report: Mapping[str, Any], expected: Expectation) -> ValueTable:
+    columns = {name: report.get(f"value.{name}", []) for name in ("pattern", "subset", "total", "square", "rows")}
+    if len({len(column) for column in columns.values()}) != 1:
+        raise _Stop("claim", "columns of the value table differ in length")
+    table = ValueTable.from_columns(expected.modalities, columns)
+    cells = {(e, s) for e in expected.patterns for s in subsets_of(e)}
+    if set(table.cells) != cells or len(columns["pattern"]) != len(cells):
+        raise _Stop("claim", "the value table does not cover the patterns of the profile")
+    for (pattern, _), (total, square, rows) in table.cells.items():
+        if rows != expected.patterns[pattern] or not 0 <= square <= total <= rows:
+            raise _Stop(
+                "claim",
+                f"value sums {total!r}, {square!r} of {rows!r} rows; the profile has {expected.patterns[pattern]}",
+            )
+    return table
+
+
+def _check_scores(report: Mapping[str, Any], expected: Expectation) -> Cells:
+    cells: Cells = {}
+    for key, codes in report.items():
+        if not (key.startswith("score.") and key.endswith(".subset")):
+            continue
+        metric = key.removeprefix("score.").removesuffix(".subset")
+        totals, counts = report[f"score.{metric}.total"], report[f"score.{metric}.count"]
+        for code, total, count in zip(codes, totals, counts, strict=True):
+            if not 0 < code < 1 << expected.modalities or not 0 <= total <= count:
+                raise _Stop("metric", f"{metric} of subset {code!r}: {total!r} of {count!r}")
+        cells[metric] = {int(c): [float(t), float(n)] for c, t, n in zip(codes, totals, counts, strict=True)}
+    return cells
+
+
+def _finite(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not np.isfinite(value):
+        raise _Stop("metric", f"{name} is {value!r}; a finite number is needed")
+    return float(value)

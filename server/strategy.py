@@ -1,0 +1,211 @@
+"""FedMCE's Flower strategy: each site gets and returns only the components that it can use.
+
+The hooks are those of ``flwr.serverapp.strategy.Strategy`` and also work under Flower's own ``start``;
+our round loop calls them so that deadlines, verdicts and the record stay in our hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedmce.config.schema import RunConfig
+from fedmce.flower_compat import (
+    ArrayRecord,
+    ConfigRecord,
+    Message,
+    MetricRecord,
+    RecordDict,
+    array_record,
+    arrays_of,
+    payload_bytes,
+)
+from fedmce.models import NetworkSpec, Statistics, component_of
+from fedmce.wire import MODEL, ORDER, STATISTICS, Order, digest, text_sha256
+from server.aggregate import Insight, aggregate, read_contributions
+from server.gate import Accepted, Expectation, Refused, gate
+from server.roster import Roster
+from server.state import GlobalState
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message of a round and what it should bring back."""
+
+    message: Message
+    expected: Expectation
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """What came of one round of messages.
+
+    Attributes:
+        verdicts: per asked site.
+        insight: contributions of the model as received; None if nothing was accepted.
+        weights: per component and site; empty in a void or scoring round.
+        bytes_down: content bytes per site.
+        bytes_up: content bytes per site.
+        down_by_component: array bytes per site and component.
+        up_by_component: array bytes per site and component.
+        void: too few accepted replies; the model is as it was.
+    """
+
+    verdicts: dict[str, Accepted | Refused]
+    insight: Insight | None
+    weights: dict[str, dict[str, float]]
+    bytes_down: dict[str, int]
+    bytes_up: dict[str, int]
+    down_by_component: dict[str, dict[str, int]]
+    up_by_component: dict[str, dict[str, int]]
+    void: bool
+
+    @property
+    def accepted(self) -> dict[str, Accepted]:
+        """The replies that may be used."""
+        return {site: verdict for site, verdict in self.verdicts.items() if isinstance(verdict, Accepted)}
+
+
+class ComponentStrategy(Strategy):
+    """Component averaging over holders, weighted by contributions (method.md 4).
+
+    Args:
+        config: the checked configuration.
+        spec: the whole network.
+        roster: sites and what they hold.
+        statistics: pooled mean and standard deviation per modality.
+        state: the committed state to start from.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        spec: NetworkSpec,
+        roster: Roster,
+        statistics: dict[str, Statistics],
+        state: GlobalState,
+    ) -> None:
+        self.config, self.spec, self.roster, self.state = config, spec, roster, state
+        self.outcome: RoundOutcome | None = None
+        self._config_json = config.to_json()
+        self._config_sha256 = text_sha256(self._config_json)
+        scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std")}
+        self._scales = array_record(scales)
+        self._sent: list[Sent] = []
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """One message per site: its components, to score and then to train."""
+        return self._messages(server_round, arrays, train=True)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """One message per site: its components, to score only."""
+        return self._messages(server_round, arrays, train=False)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Judge the replies, average what was accepted, commit; None for a void round."""
+        outcome = self._judge(replies)
+        accepted = outcome.accepted
+        void = len(accepted) < self.config.aggregation.accept_min or outcome.insight is None
+        if void:
+            self.state = GlobalState(self.state.round + 1, self.state.model, self.state.quality)
+            self.outcome = RoundOutcome(**{**vars(outcome), "void": True})
+            return None, None
+        assert outcome.insight is not None
+        self.state, weights = aggregate(self.state, accepted, self.roster, self.config.aggregation, outcome.insight)
+        self.outcome = RoundOutcome(**{**vars(outcome), "weights": weights})
+        return array_record(self.state.model), MetricRecord({"accepted": len(accepted)})
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Judge replies that only score; the model is left alone."""
+        self.outcome = self._judge(replies)
+        return MetricRecord({"accepted": len(self.outcome.accepted)})
+
+    def summary(self) -> None:
+        """Nothing: the record of the run says it all."""
+
+    def _messages(self, server_round: int, arrays: ArrayRecord, train: bool) -> list[Message]:
+        model = arrays_of(arrays)
+        self._sent = [self._message(site, server_round, arrays, model, train) for site in self.roster.profiles]
+        return [sent.message for sent in self._sent]
+
+    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: dict, train: bool) -> Sent:  # type: ignore[type-arg]
+        granted, held = set(self.roster.granted(site)), self.roster.modalities(site)
+        part = {key: value for key, value in model.items() if component_of(key) in granted}
+        order = Order(
+            round=server_round,
+            train=train,
+            site=site,
+            config=self._config_json,
+            modalities=held,
+            base=digest(part),
+            all_rows=self.roster.all_rows,
+            all_rows_by_modality=self.roster.all_rows_by_modality,
+        )
+        content = RecordDict(
+            {
+                MODEL: ArrayRecord({key: arrays[key] for key in part}),
+                STATISTICS: ArrayRecord({k: v for k, v in self._scales.items() if k.partition("/")[0] in held}),
+                ORDER: ConfigRecord(order.to_record()),
+            }
+        )
+        kind = "train" if train else "evaluate"
+        message = Message(content, self.roster.profiles[site].node_id, kind, group_id=str(server_round))
+        return Sent(message, self._expectation(order, part, model))
+
+    def _expectation(self, order: Order, part: dict, model: dict) -> Expectation:  # type: ignore[type-arg]
+        bits = sum(1 << self.roster.names.index(m) for m in order.modalities)
+        patterns: dict[int, int] = {}
+        for code, rows in self.roster.profiles[order.site].patterns.items():
+            patterns[code & bits] = patterns.get(code & bits, 0) + rows
+        return Expectation(
+            site=order.site,
+            round=order.round,
+            base=order.base,
+            config_sha256=self._config_sha256,
+            train=order.train,
+            shapes={key: value.shape for key, value in part.items()},
+            known=frozenset(model),
+            most_rows={c: self.roster.rows_of(order.site, c) for c in self.roster.granted(order.site)},
+            patterns=patterns,
+            magnitude_limit=self.config.aggregation.magnitude_limit,
+            modalities=len(self.roster.names),
+        )
+
+    def _judge(self, replies: Iterable[Message]) -> RoundOutcome:
+        by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
+        verdicts: dict[str, Accepted | Refused] = {}
+        sizes: dict[str, dict[str, int]] = {"down": {}, "up": {}}
+        parts: dict[str, dict[str, dict[str, int]]] = {"down": {}, "up": {}}
+        for sent in self._sent:
+            site, reply = sent.expected.site, by_message.get(sent.message.metadata.message_id)
+            verdicts[site] = gate(reply, sent.expected)
+            for way, message in (("down", sent.message), ("up", reply)):
+                content = message.content if message is not None and message.has_content() else RecordDict()
+                sizes[way][site] = payload_bytes(content)
+                parts[way][site] = _bytes_by_component(content)
+        accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
+        insight = (
+            read_contributions(accepted, self.roster, self.config.aggregation, self.state.quality) if accepted else None
+        )
+        return RoundOutcome(verdicts, insight, {}, sizes["down"], sizes["up"], parts["down"], parts["up"], void=False)
+
+
+def _bytes_by_component(content: RecordDict) -> dict[str, int]:
+    """Array bytes per component; statistics count for the component that needs them, the encoder."""
+    found: dict[str, int] = {}
+    for name, record in content.items():
+        if not isinstance(record, ArrayRecord):
+            continue
+        for key, array in record.items():
+            component = f"encoder.{component_of(key)}" if name == STATISTICS else component_of(key)
+            found[component] = found.get(component, 0) + len(array.data)
+    return found

@@ -1,0 +1,1 @@
+"""Who runs the apps, when and where: engines and studies."""

@@ -1,0 +1,38 @@
+"""Engines: the same apps, in this process or under Flower's simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fedmce.config.schema import RunConfig
+from server.settings import write_config
+
+
+def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], None]) -> None:
+    """Run a federation and leave its record in ``folder``.
+
+    Args:
+        config: the checked configuration.
+        folder: made here; must not exist or be empty.
+        observer: gets every row of the record as it is written.
+
+    Raises:
+        FedMCEError: the run failed; ``record.jsonl`` ends with the reason.
+        KeyboardInterrupt: passed on after the record was closed.
+    """
+    import fedmce.data as data
+
+    dataset = data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    sites = config.sites or tuple(dataset.sites)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, folder)
+    if config.engine.name == "flower":
+        from simulations.engines import flower
+
+        flower.run(config, folder, observer, sites)
+    else:
+        from simulations.engines import inprocess
+
+        inprocess.run(config, folder, observer, sites)
