@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ CAUTION = (
 
 
 @lru_cache(maxsize=1)
-def assets() -> dict[str, npt.NDArray[np.generic]]:
+def assets() -> dict[str, npt.NDArray[Any]]:
     """Arrays of the embedded file; rows in the order of scikit-learn's bundle.
 
     Returns:

@@ -114,3 +114,16 @@ def fsdd(data_dir: Path | None) -> dict[str, bytes]:
         if (where / name).is_file():
             return recordings(where / name)
     raise absent("sound_mnist", where, FSDD_ARCHIVES)
+
+
+def missing(dataset: str, data_dir: Path | None) -> tuple[str, ...]:
+    """Names of files that a data set still needs (existence only; contents are compared on load).
+
+    Args:
+        dataset: registry name; an embedded set needs none.
+        data_dir: folder that holds one folder per data set, or None.
+    """
+    where = None if data_dir is None else data_dir / dataset
+    needed: list[tuple[str, ...]] = [(name,) for name in SHA256.get(dataset, {}) if not name.endswith("_pairs.csv")]
+    needed += [FSDD_ARCHIVES] if dataset == "sound_mnist" else []
+    return tuple(names[-1] for names in needed if where is None or not any((where / name).is_file() for name in names))

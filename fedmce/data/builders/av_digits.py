@@ -168,4 +168,6 @@ def build(out: Path, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m fedmce.data.builders.av_digits OUT.npz")
     build(Path(sys.argv[1]))
