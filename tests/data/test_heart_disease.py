@@ -38,18 +38,19 @@ def test_a_block_is_present_from_half_of_its_columns_on() -> None:
 def test_codes_become_one_hot_and_a_missing_code_is_a_hole_in_all_its_columns() -> None:
     table = heart_disease.parse(ROW + GAPS, "x")
     stress = heart_disease.encode(table, heart_disease.BLOCKS["stress"])
-    np.testing.assert_array_equal(stress[0], np.float32([150, 0, 2.3, 0, 0, 1]))
+    np.testing.assert_array_equal(stress[0], np.array([150, 0, 2.3, 0, 0, 1], dtype=np.float32))
     assert np.isnan(stress[1, [0, 1, 3, 4, 5]]).all()
     assert stress[1, 2] == np.float32(-2.6)
     np.testing.assert_array_equal(
-        heart_disease.encode(table, heart_disease.BLOCKS["history"])[1], np.float32([40, 0, 0, 0, 0, 1])
+        heart_disease.encode(table, heart_disease.BLOCKS["history"])[1], np.array([40, 0, 0, 0, 0, 1], dtype=np.float32)
     )
 
 
 def test_a_stray_value_of_an_absent_block_is_removed() -> None:
     site = heart_disease._site("x", heart_disease.parse(ROW + GAPS, "x"), HeartDiseaseConfig(), 0)
     assert not site.available[1, 3]
-    assert np.isnan(site.features["stress"][1]).all() and not np.isnan(site.features["stress"][0]).any()
+    assert np.isnan(site.features["stress"][1]).all()
+    assert not np.isnan(site.features["stress"][0]).any()
 
 
 @pytest.mark.parametrize(

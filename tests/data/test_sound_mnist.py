@@ -6,7 +6,6 @@ import io
 import struct
 import wave
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def test_without_files_the_message_says_where_it_looked_and_what_to_do(tmp_path:
 
 
 @pytest.fixture(scope="module")
-def data() -> Iterator[FederatedDataset]:
+def data() -> FederatedDataset:
     return load_dataset(SoundMnistConfig(), DATA_DIR, 0)
 
 
