@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable
 
 from fedmce.report.story import Row, Story
 from fedmce.report.tables import ABSENT, Table
@@ -126,7 +127,7 @@ def timing(story: Story) -> Table | None:
     summed = {key: sum(p.get(key) or 0 for p in parts) for key in names} if parts else {}
     took = summed | ({"total_s": story.end["total_s"]} if story.end and story.end.get("total_s") else {}) | final
     rows = [[label, seconds(took.get(key))] for key, label in names.items()]
-    each: Sequence[float] = sorted(p["total_s"] for p in parts if p.get("total_s") is not None)
+    each = [float(p["total_s"]) for p in parts if p.get("total_s") is not None]
     if each:
-        rows.append(["one round (median)", seconds(each[len(each) // 2])])
+        rows.append(["one round (median)", seconds(statistics.median(each))])
     return Table("Wall-clock time", ["part", "time"], rows)

@@ -76,7 +76,7 @@ def _dot(axes: Axes, story: Story, scores: Scores, subset: str, y: float, *, num
 
 def _limits(scores: Scores, empty: float | None) -> tuple[float, float]:
     known = [v for v in scores.per_subset.values() if v is not None] + ([] if empty is None else [empty])
-    low, high = min(known), max(known)
+    low, high = min(known, default=0.0), max(known, default=1.0)
     margin = 0.12 * max(high - low, 0.1)
     return max(0.0, low - margin), min(1.0, high + margin) + 0.1 * max(high - low, 0.2)
 

@@ -169,6 +169,23 @@ def test_a_record_may_stop_at_any_event(tmp_path: Path, stop_after: int, evaluat
     assert (run / "figures" / "learning_curve.png").is_file() == evaluations
 
 
+def test_a_model_that_no_row_could_score_is_shown_as_dashes_not_zeros(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "unscored", stop_after=2)
+    rows = [json.loads(line) for line in (run / "record.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row["event"] == "evaluation":
+            nothing = dict.fromkeys(row["per_subset"])
+            row |= {"per_subset": nothing, "mean_subset": None, "worst_subset": None, "full": None, "secondary": {}}
+            row |= {"per_site": dict.fromkeys(row["per_site"], nothing), "secondary_per_site": {}}
+        if row["event"] == "round":
+            row |= {"contributions": dict.fromkeys(row["contributions"]), "weights": {}, "void": True}
+    (run / "record.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    text = Page(draw(run).read_text(encoding="utf-8")).text
+    assert "audio alone has no row to score" in text
+    assert "No weights yet" in text
+    assert "0.000" not in text
+
+
 @pytest.mark.parametrize("kept", [1, 3])
 def test_half_a_last_line_hides_nothing_before_it_and_outlives_no_picture(tmp_path: Path, kept: int) -> None:
     run = make_run(tmp_path / "torn", stop_after=1)
