@@ -22,11 +22,15 @@ def print_summary(folder: Path, result: dict[str, Any]) -> None:
     width = None if sys.stdout.isatty() else 200
     console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
     metrics = result["metrics"]
-    console.print(_subsets(metrics, result["metric"], rows_scored(folder)))
+    console.print("score on test rows, per subset of modalities")
+    console.print(_subsets(result, rows_scored(folder)))
     summary = (f"{key.replace('_', ' ')} {score(metrics[key])}" for key in ("mean_subset", "worst_subset", "full"))
-    console.print("   ".join(summary))
+    console.print("   ".join(summary) + "\n")
+    console.print("missing share of training rows, per site")
     console.print(_availability(result))
+    console.print("\ncontribution per modality (exact Shapley value on test rows)")
     console.print(_contributions(result))
+    console.print()
     for text in result.get("caution", ()):
         console.print(f"caution: {text}")
     for modality, text in result.get("provenance", {}).items():
@@ -52,16 +56,18 @@ def score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _subsets(metrics: dict[str, Any], metric: str, rows: dict[str, int]) -> Table:
-    table = _table("score on test rows, per subset of modalities", "subset", metric, "rows")
-    for subset, value in metrics["per_subset"].items():
-        table.add_row(subset, score(value), str(rows.get(subset, "-")))
+def _subsets(result: dict[str, Any], rows: dict[str, int]) -> Table:
+    table = _table("subset", result["metric"], "rows")
+    order = {name: place for place, name in enumerate(result["modalities"])}
+    scores = result["metrics"]["per_subset"]
+    for subset in sorted(scores, key=lambda name: (name.count("+"), [order[part] for part in name.split("+")])):
+        table.add_row(subset, score(scores[subset]), str(rows.get(subset, "-")))
     return table
 
 
 def _availability(result: dict[str, Any]) -> Table:
     modalities = result["modalities"]
-    table = _table("missing share of training rows, per site", "site", *modalities, "rows")
+    table = _table("site", *modalities, "rows")
     for site, held in result["availability"].items():
         shares = [f"{1 - held[modality]:.0%}" for modality in modalities]
         table.add_row(site, *shares, str(result["rows"][site]))
@@ -69,14 +75,15 @@ def _availability(result: dict[str, Any]) -> Table:
 
 
 def _contributions(result: dict[str, Any]) -> Table:
-    table = _table("contribution per modality (exact Shapley value on test rows)", "modality", "contribution")
-    for modality, value in result["contributions"].items():
+    table = _table("modality", "contribution")
+    for modality in result["modalities"]:
+        value = result["contributions"][modality]
         table.add_row(modality, "-" if value is None else f"{value:+.3f}")
     return table
 
 
-def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="", header_style="")
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(header_style="")
     table.add_column(first, no_wrap=True)
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)

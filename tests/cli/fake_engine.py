@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 import types
@@ -46,7 +47,10 @@ class FakeEngine(types.ModuleType):
     def _rounds(self, config: RunConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         tell({"event": "start"})
         for number in range(1, config.rounds + 1):
-            verdicts = {"north": {"verdict": "accepted"}, "south [b]": {"verdict": "not_finite" if number == 2 else "accepted"}}
+            verdicts = {
+                "north": {"verdict": "accepted"},
+                "south [b]": {"verdict": "not_finite" if number == 2 else "accepted"},
+            }
             tell({"event": "round", "round": number, "void": False, "sites": verdicts})
             score = {"round": number, "split": "test", "metric": "accuracy", "mean_subset": 0.5 + number / 1000}
             tell({"event": "evaluation", **score, "rows": dict.fromkeys(SUBSETS, 41)})
@@ -103,6 +107,8 @@ def install(engine: FakeEngine, put: Callable[[Any, str, Any], None] = setattr) 
 if __name__ == "__main__":
     from fedmce.__main__ import main
 
+    # A shell starts background jobs with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     install(FakeEngine(wait_s=60.0 if "wait" in sys.argv else 0.0))
     sys.argv = [argument for argument in sys.argv if argument != "wait"]
     main()

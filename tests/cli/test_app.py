@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fedmce import __version__
 from fedmce.cli.app import app
@@ -32,7 +33,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_every_command_has_help_without_escape_characters() -> None:
-    for command in (["run"], ["report"], ["predict"], ["data", "ls"], ["data", "fetch"], ["config", "show"], ["config", "ls"]):
+    for command in (
+        ["run"],
+        ["report"],
+        ["predict"],
+        ["data", "ls"],
+        ["data", "fetch"],
+        ["config", "show"],
+        ["config", "ls"],
+    ):
         done = fedmce(*command, "--help")
         assert done.exit_code == 0
         assert "\x1b" not in done.output

@@ -25,7 +25,12 @@ def problems(*overrides: str) -> list[str]:
 
 def test_the_default_is_fedmce_on_av_digits_with_sitewise_gaps() -> None:
     config = load_config()
-    assert (config.method, config.dataset.name, config.rounds, config.objective.name) == ("fedmce", "av_digits", 30, "mce")
+    assert (config.method, config.dataset.name, config.rounds, config.objective.name) == (
+        "fedmce",
+        "av_digits",
+        30,
+        "mce",
+    )
     assert isinstance(config.missingness, SitewiseConfig)
     assert config.missingness.rates == {"image": (0.2, 0.3), "audio": (0.8, 1.0)}
     assert config.missingness.reversed_sites == 1
@@ -91,7 +96,15 @@ def test_a_removed_key_falls_back_on_the_schema() -> None:
 
 def test_what_users_type_arrives() -> None:
     config = load_config(
-        ["rounds=7", "seed=3", "data_dir=some/where", "name=2024", "out=a b/(1)=x", "engine=flower", "dataset=sound_mnist"]
+        [
+            "rounds=7",
+            "seed=3",
+            "data_dir=some/where",
+            "name=2024",
+            "out=a b/(1)=x",
+            "engine=flower",
+            "dataset=sound_mnist",
+        ]
         + ["dataset.train_rows=150", "sites=[b,a]", "missingness.rates={image:0.2,audio:0.9}", "training.lr=0.01"]
         + ["model.fusion=concat", "training.device=cuda:0", "missingness.table={1:{audio:1}}"]
     )
@@ -194,7 +207,10 @@ def test_sections_that_disagree_are_refused() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(max_size=30) | st.tuples(st.sampled_from(["rounds", "sites", "model", "out", "missingness.rates"]), st.text()).map("=".join))
+@given(
+    st.text(max_size=30)
+    | st.tuples(st.sampled_from(["rounds", "sites", "model", "out", "missingness.rates"]), st.text()).map("=".join)
+)
 def test_any_text_gives_a_configuration_or_a_config_error(text: str) -> None:
     try:
         load_config([text])

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from typer.testing import CliRunner, Result
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fedmce.cli.app import app
 from fedmce.errors import DataError, RunError
@@ -104,8 +104,12 @@ def test_a_folder_with_content_is_refused_by_name_and_kept(fedmce: Fedmce, tmp_p
     assert precious.read_text() == "mine"
 
 
-@pytest.mark.parametrize("bad", ["rounds=abc", "dataset=av_digit", "missingness.rates.audio=1.7", "training.lrr=1", "sites=[a"])
-def test_a_bad_override_ends_with_2_one_message_no_trace_and_no_folder(fedmce: Fedmce, tmp_path: Path, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["rounds=abc", "dataset=av_digit", "missingness.rates.audio=1.7", "training.lrr=1", "sites=[a"]
+)
+def test_a_bad_override_ends_with_2_one_message_no_trace_and_no_folder(
+    fedmce: Fedmce, tmp_path: Path, bad: str
+) -> None:
     done = fedmce("run", bad)
     assert done.exit_code == 2
     assert done.stderr.startswith("error: ")
@@ -131,7 +135,9 @@ def test_absent_data_ends_with_3_and_no_folder(fedmce: Fedmce, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("failure", "code"), [(RunError("too few sites answered"), 1), (DataError("bad file"), 3)])
-def test_own_errors_of_the_engine_have_their_exit_code_and_no_trace(fedmce: Fedmce, failure: Exception, code: int) -> None:
+def test_own_errors_of_the_engine_have_their_exit_code_and_no_trace(
+    fedmce: Fedmce, failure: Exception, code: int
+) -> None:
     done = fedmce("run", "--quiet", "rounds=1", "out=run", engine=FakeEngine(failure=failure))
     assert done.exit_code == code
     assert done.stderr == f"error: {failure}\n"
@@ -157,7 +163,9 @@ def test_a_bug_before_there_is_a_folder_shows_its_trace(fedmce: Fedmce, tmp_path
 def test_a_signal_closes_the_record_and_says_where_it_is(tmp_path: Path, number: int, code: int) -> None:
     command = [sys.executable, "-m", "tests.cli.fake_engine", "wait", "run", "--quiet", "rounds=5", "out=run"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + 60
         while not (tmp_path / "waiting").exists() and process.poll() is None and time.monotonic() < deadline:

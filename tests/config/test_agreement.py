@@ -42,7 +42,10 @@ def test_names_that_exist_pass(overrides: list[str]) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("missingness.rates.audoi=0.5", "missingness.rates: unknown modality 'audoi'; known are image, audio. did you mean 'audio'?"),
+        (
+            "missingness.rates.audoi=0.5",
+            "missingness.rates: unknown modality 'audoi'; known are image, audio. did you mean 'audio'?",
+        ),
         ("missingness.holders={audoi:1}", "missingness.holders: unknown modality 'audoi'"),
         ("missingness.holders={audio:[nort]}", "missingness.holders.audio: unknown site 'nort'"),
         ("missingness.holders={audio:4}", "missingness.holders.audio: given 4; needed 1 to 3"),

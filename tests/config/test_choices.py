@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from fedmce._paths import config_root
 from fedmce.cli.compose import load_config
@@ -55,8 +56,13 @@ def test_every_section_has_a_group_and_every_group_but_method_a_section() -> Non
 def test_a_file_states_every_key_of_its_section_and_the_schema_s_defaults(group: str, choice: str) -> None:
     tree = yaml.safe_load((config_root() / group / f"{choice}.yaml").read_text())
     tree.pop("defaults", None)
-    plain = {"model": ModelConfig, "training": TrainingConfig, "aggregation": AggregationConfig, "engine": EngineConfig}
-    section = plain.get(group) or members(RunConfig.model_fields[group].annotation)[choice]
+    plain: dict[str, type[BaseModel]] = {
+        "model": ModelConfig,
+        "training": TrainingConfig,
+        "aggregation": AggregationConfig,
+        "engine": EngineConfig,
+    }
+    section: type[BaseModel] = plain.get(group) or members(RunConfig.model_fields[group].annotation)[choice]
     own = {"model": {"fusion"}, "aggregation": {"weighting", "whole_model"}, "engine": {"name"}}.get(group, set())
     defaults = {name: field.get_default(call_default_factory=True) for name, field in section.model_fields.items()}
     elsewhere = {"rates"} if group == "missingness" else set()

@@ -27,7 +27,9 @@ def test_text_that_is_no_configuration_is_refused(text: str) -> None:
 
 
 def test_an_unknown_name_of_a_union_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.name: given 'mnist'; needed one of av_digits, sound_mnist, heart_disease"):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.name: given 'mnist'; needed one of av_digits, sound_mnist, heart_disease"
+    ):
         config_from_tree(tree() | {"dataset": {"name": "mnist"}})
 
 
