@@ -10,8 +10,10 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 
 from fedmce import __version__
-from fedmce.flower_compat import ConfigRecord, Message, MetricRecord, RecordDict, array_record, arrays_of
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict, array_record, arrays_of
 from fedmce.wire import MODEL, ORDER, REPORT, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
+
+Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
 app = ClientApp()
 
@@ -23,10 +25,10 @@ def profile(message: Message, context: Context) -> Message:
     from client.workplace import open_workplace, site_name
     from fedmce.config.schema import RunConfig
 
-    order = Order.from_record(message.content[ORDER])
+    order = Order.from_record(message.content.config_records[ORDER])
     site = site_name(RunConfig.model_validate_json(order.config), dict(context.node_config))
     numbers, sums = profile_of(open_workplace(order.config, site))
-    records = {STATISTICS: array_record(sums), REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
+    records: Records = {STATISTICS: array_record(sums), REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
     return Message(RecordDict(records), reply_to=message)
 
 
@@ -49,14 +51,16 @@ def _answer(message: Message, context: Context) -> Message:
     from fedmce.errors import WireError
     from fedmce.models import Statistics
 
-    order = Order.from_record(message.content[ORDER])
+    order = Order.from_record(message.content.config_records[ORDER])
     site = site_name(RunConfig.model_validate_json(order.config), dict(context.node_config))
     if site != order.site:
         raise WireError(f"order for site {order.site!r} reached site {site!r}; check the names of the nodes")
-    scales = arrays_of(message.content[STATISTICS])
+    scales = arrays_of(message.content.array_records[STATISTICS])
     statistics = {m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"]) for m in order.modalities}
-    numbers, trained = answer(open_workplace(order.config, site), order, arrays_of(message.content[MODEL]), statistics)
-    records = {REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
+    numbers, trained = answer(
+        open_workplace(order.config, site), order, arrays_of(message.content.array_records[MODEL]), statistics
+    )
+    records: Records = {REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
     if trained:
         records[UPDATE] = array_record(trained)
     return Message(RecordDict(records), reply_to=message)

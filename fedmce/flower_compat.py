@@ -59,7 +59,8 @@ def _peek(name: str) -> Any:
 
 def as_received(message: Message, message_id: str) -> Message:
     """The message as the other side gets it: own records over shared, immutable bytes; id set on both."""
-    body = RecordDict({name: type(record)(dict(record)) for name, record in message.content.items()})
+    copies: dict[str, Any] = {name: type(record)(dict(record)) for name, record in message.content.items()}  # type: ignore[arg-type]
+    body = RecordDict(copies)
     received = Message.inflate(message.deflate(), {message.content.object_id: body})
     for side in (message, received):
         side.metadata.__dict__["_message_id"] = message_id

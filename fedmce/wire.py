@@ -50,9 +50,9 @@ class Order:
     all_rows: int = 0
     all_rows_by_modality: tuple[int, ...] = ()
 
-    def to_record(self) -> dict[str, str | int | bool | list[str] | list[int]]:
+    def to_record(self) -> dict[str, Any]:
         """Values for a ConfigRecord; empty lists are left out, since their type would be unknown."""
-        record: dict[str, str | int | bool | list[str] | list[int]] = {
+        record: dict[str, Any] = {
             "schema": SCHEMA,
             "round": self.round,
             "train": self.train,
@@ -89,7 +89,7 @@ class Order:
             raise WireError(f"order: {error}; the layout of {SCHEMA} is needed") from error
 
 
-def stamp(site: str, round_number: int, base: str, config_sha256: str, version: str) -> dict[str, str | int]:
+def stamp(site: str, round_number: int, base: str, config_sha256: str, version: str) -> dict[str, Any]:
     """Values of the ``stamp`` record of a reply."""
     return {
         "schema": SCHEMA,

@@ -120,9 +120,9 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
     found = {name: type(record).__name__ for name, record in content.items()}
     if {name: kind.__name__ for name, kind in wanted.items()} != found:
         raise _Stop("layout", f"records {found}; needed {sorted(wanted)}")
-    _check_stamp(content[STAMP], expected)
-    update = _check_update(content[UPDATE], expected) if expected.train else {}
-    report = dict(content[REPORT])
+    _check_stamp(content.config_records[STAMP], expected)
+    update = _check_update(content.array_records[UPDATE], expected) if expected.train else {}
+    report = dict(content.metric_records[REPORT])
     rows = _check_rows(report, expected) if expected.train else {}
     return Accepted(
         update=update,

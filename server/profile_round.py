@@ -73,8 +73,7 @@ def _read(node: int, reply: Message | None, spec: NetworkSpec) -> SiteProfile:
         raise WireError("a node did not answer in time")
     if reply.has_error():
         raise WireError(f"a node failed: {reply.error.reason}")
-    missing = {STATISTICS, REPORT, STAMP} - set(reply.content)
-    if missing:
-        raise WireError(f"a node sent no {sorted(missing)}")
-    content = reply.content
-    return read_profile(node, content[STAMP], content[REPORT], arrays_of(content[STATISTICS]), spec)
+    sums, reports, stamps = reply.content.array_records, reply.content.metric_records, reply.content.config_records
+    if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
+        raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")
+    return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec)

@@ -77,7 +77,8 @@ def draw_site_mask(
     rows keep what they naturally hold: which subset a test row may use is chosen at scoring.
     """
     names = tuple(m.name for m in dataset.modalities)
-    available, rates = site.available.copy(), {}
+    available = site.available.copy()
+    rates: dict[str, float] = {}
     for split in ("train", "validation"):
         rows = np.flatnonzero(site.split == split)
         view = SiteView(

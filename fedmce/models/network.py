@@ -88,34 +88,52 @@ class MultimodalNet(nn.Module):
         dtype = columns[0].dtype if all(c.dtype == columns[0].dtype for c in columns) else torch.float32
         return torch.stack([c.to(dtype) for c in columns], dim=1)
 
-    def unimodal(self, token_bmd: Tensor) -> Tensor | None:
-        """Logits of the unimodal heads ``(rows, modalities, classes)``; None if there are no heads."""
+    def unimodal(self, token_bmd: Tensor, present: Collection[str] | None = None) -> Tensor | None:
+        """Logits of the unimodal heads ``(rows, modalities, classes)``; None if there are no heads.
+
+        Heads of modalities that are not ``present`` in the batch are not touched; default all held.
+        """
         if not self.spec.heads:
             return None
-        blank = token_bmd.new_zeros(len(token_bmd), len(self.spec.classes))
-        parts = [self.head[n](token_bmd[:, i]) if n in self.held else blank for i, n in enumerate(self.spec.names)]
-        return torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
+        return self._by_modality(self.head, token_bmd, len(self.spec.classes), present)
 
-    def fuse(self, token_bmd: Tensor, row_p: Tensor, member_pm: Tensor, unimodal_bmc: Tensor | None = None) -> Tensor:
+    def fuse(
+        self,
+        token_bmd: Tensor,
+        row_p: Tensor,
+        member_pm: Tensor,
+        unimodal_bmc: Tensor | None = None,
+        present: Collection[str] | None = None,
+    ) -> Tensor:
         """Logits ``(pairs, classes)`` of all (row, subset) pairs in one call of the fusion.
 
+        Projections and heads of modalities that are not ``present`` in the batch are not touched, so they get
+        no gradient rather than a zero one, on which an optimiser with momentum would still move them.
         With ``absent: zero_input`` (the plain FedAvg baseline) every pair has all members: what the
         subset lacks is replaced by the encoding of zeros, which is what an encoder makes of a blank input.
         """
         if self.spec.absent == "zero_input":
             token_bmd = torch.where(member_pm[:, :, None], token_bmd[row_p], self._encoded_zeros(token_bmd))
             row_p, member_pm = torch.arange(len(row_p), device=row_p.device), torch.ones_like(member_pm)
-            unimodal_bmc = None
+            unimodal_bmc, present = None, None
         projected = None
         if len(self.projection):
-            blank = token_bmd.new_zeros(len(token_bmd), self.spec.hidden)
-            parts = [
-                self.projection[n](token_bmd[:, i]) if n in self.held else blank for i, n in enumerate(self.spec.names)
-            ]
-            projected = torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
+            projected = self._by_modality(self.projection, token_bmd, self.spec.hidden, present)
         if unimodal_bmc is None:
-            unimodal_bmc = self.unimodal(token_bmd)
+            unimodal_bmc = self.unimodal(token_bmd, present)
         return self.fusion(FusionInput(token_bmd, projected, unimodal_bmc, row_p, member_pm))  # type: ignore[no-any-return]
+
+    def _by_modality(
+        self, maps: nn.ModuleDict, token_bmd: Tensor, size: int, present: Collection[str] | None
+    ) -> Tensor:
+        """Each modality's own map of its tokens, ``(rows, modalities, size)``; zeros where it is not used."""
+        blank = token_bmd.new_zeros(len(token_bmd), size)
+        used = [n in self.held and (present is None or n in present) for n in self.spec.names]
+        parts = [
+            maps[n](token_bmd[:, i]) if use else blank
+            for i, (n, use) in enumerate(zip(self.spec.names, used, strict=True))
+        ]
+        return torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
 
     def _encoded_zeros(self, like: Tensor) -> Tensor:
         blanks = [torch.zeros(1, *m.shape, device=like.device) for m in self.spec.modalities]

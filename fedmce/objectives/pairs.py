@@ -31,13 +31,7 @@ class Pairs:
     @property
     def is_full(self) -> npt.NDArray[np.bool_]:
         """True where the subset is everything that the row holds."""
-        return self.subset == self.pattern
-
-
-def full_pairs(available_bm: npt.NDArray[np.bool_]) -> Pairs:
-    """One pair per row: everything that it holds."""
-    pattern = pattern_codes(available_bm)
-    return Pairs(np.arange(len(available_bm)), pattern, pattern, available_bm)
+        return np.equal(self.subset, self.pattern)
 
 
 def all_pairs(available_bm: npt.NDArray[np.bool_]) -> Pairs:

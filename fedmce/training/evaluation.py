@@ -40,7 +40,8 @@ class Predictions:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether each pair's prediction is right."""
-        return self.probability.argmax(axis=1) == self.target
+        right: npt.NDArray[np.bool_] = self.probability.argmax(axis=1) == self.target
+        return right
 
     def cells(self) -> Cells:
         """Sums and counts of all metrics per subset."""

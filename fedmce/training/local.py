@@ -35,8 +35,10 @@ def learning_rate(config: TrainingConfig, round_number: int, rounds: int) -> flo
 def make_optimiser(net: MultimodalNet, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
     """A fresh optimiser; sites carry no optimiser state from round to round."""
     if config.optimiser == "sgd":
-        return torch.optim.SGD(net.parameters(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(
+            net.parameters(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=config.weight_decay, fused=True)
 
 
 def train_locally(
