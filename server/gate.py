@@ -20,6 +20,8 @@ from fedmce.models import State, component_of
 from fedmce.subsets import subsets_of
 from fedmce.wire import REPORT, SCHEMA, STAMP, UPDATE
 
+MOST_SECONDS = 1e7  # no round takes months; larger claims would only overflow the sums of the record
+
 Reason = Literal[
     "late",
     "site_error",
@@ -59,6 +61,8 @@ class Expectation:
         most_rows: most rows that can have trained each granted component.
         patterns: training rows per availability pattern that the site can use, from its profile.
         magnitude_limit: largest absolute value of a parameter.
+        modalities: number of modalities of the data set.
+        most_scored: per known metric the largest count that the site's validation rows allow.
     """
 
     site: str
@@ -72,6 +76,7 @@ class Expectation:
     patterns: Mapping[int, int]
     magnitude_limit: float
     modalities: int
+    most_scored: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
         values=_check_values(report, expected),
         cells=_check_scores(report, expected),
         losses={k.removeprefix("loss."): _finite(k, v) for k, v in report.items() if k.startswith("loss.")},
-        seconds={k: _finite(k, report.get(k, 0.0)) for k in ("train_s", "evaluate_s")},
+        seconds={k: _seconds(k, report.get(k, 0.0)) for k in ("train_s", "evaluate_s")},
     )
 
 
@@ -163,8 +168,10 @@ def _check_update(record: ArrayRecord, expected: Expectation) -> State:
         if tuple(header.shape) != shape:
             raise _Stop("shape", f"{key} is {tuple(header.shape)}; needed {shape}")
         value = header.numpy()
-        if value.dtype != np.float32 or value.shape != shape:
-            raise _Stop("shape", f"{key} holds {value.dtype} {value.shape}; its header says float32 {shape}")
+        if value.dtype != np.float32:
+            raise _Stop("dtype", f"{key} holds {value.dtype}; its header says float32")
+        if value.shape != shape:
+            raise _Stop("shape", f"{key} holds {value.shape}; its header says {shape}")
         largest = float(np.abs(value).max()) if value.size else 0.0
         if not np.isfinite(largest):
             raise _Stop("nonfinite", f"{key} holds NaN or infinity")
@@ -190,9 +197,15 @@ def _check_rows(report: Mapping[str, Any], expected: Expectation) -> dict[str, i
 
 
 def _check_values(report: Mapping[str, Any], expected: Expectation) -> ValueTable:
-    columns = {name: report.get(f"value.{name}", []) for name in ("pattern", "subset", "total", "square", "rows")}
+    columns: dict[str, Any] = {
+        name: report.get(f"value.{name}", []) for name in ("pattern", "subset", "total", "square", "rows")
+    }
+    if any(not isinstance(column, list) for column in columns.values()):
+        raise _Stop("claim", "a column of the value table is not a list")
     if len({len(column) for column in columns.values()}) != 1:
         raise _Stop("claim", "columns of the value table differ in length")
+    if any(type(number) is not int for name in ("pattern", "subset", "rows") for number in columns[name]):
+        raise _Stop("claim", "patterns, subsets and rows of the value table must be integers")
     table = ValueTable.from_columns(expected.modalities, columns)
     cells = {(e, s) for e in expected.patterns for s in subsets_of(e)}
     if set(table.cells) != cells or len(columns["pattern"]) != len(cells):
@@ -208,15 +221,21 @@ def _check_values(report: Mapping[str, Any], expected: Expectation) -> ValueTabl
 
 def _check_scores(report: Mapping[str, Any], expected: Expectation) -> Cells:
     cells: Cells = {}
-    for key, codes in report.items():
-        if not (key.startswith("score.") and key.endswith(".subset")):
-            continue
-        metric = key.removeprefix("score.").removesuffix(".subset")
-        totals, counts = report[f"score.{metric}.total"], report[f"score.{metric}.count"]
+    for metric in sorted({key.split(".")[1] for key in report if key.startswith("score.")}):
+        if metric not in expected.most_scored:
+            raise _Stop("metric", f"{metric!r} is not one of {sorted(expected.most_scored)}")
+        columns = [report.get(f"score.{metric}.{name}") for name in ("subset", "total", "count")]
+        codes, totals, counts = (column if isinstance(column, list) else [] for column in columns)
+        if not len(codes) == len(totals) == len(counts) > 0:
+            raise _Stop("metric", f"{metric}: needed lists subset, total and count of one length")
+        cells[metric] = {}
         for code, total, count in zip(codes, totals, counts, strict=True):
-            if not 0 < code < 1 << expected.modalities or not 0 <= total <= count:
-                raise _Stop("metric", f"{metric} of subset {code!r}: {total!r} of {count!r}")
-        cells[metric] = {int(c): [float(t), float(n)] for c, t, n in zip(codes, totals, counts, strict=True)}
+            # A count without bound would drown the other sites; an infinite one would end the run.
+            if type(code) is not int or not 0 < code < 1 << expected.modalities:
+                raise _Stop("metric", f"{metric}: {code!r} is no subset")
+            if not 0 <= total <= count <= expected.most_scored[metric]:
+                raise _Stop("metric", f"{metric} of subset {code}: {total!r} of {count!r}")
+            cells[metric][code] = [float(total), float(count)]
     return cells
 
 
@@ -224,3 +243,10 @@ def _finite(name: str, value: Any) -> float:
     if type(value) not in (int, float) or not np.isfinite(value):
         raise _Stop("metric", f"{name} is {value!r}; a finite number is needed")
     return float(value)
+
+
+def _seconds(name: str, value: Any) -> float:
+    seconds = _finite(name, value)
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise _Stop("metric", f"{name} is {value!r}; needed 0 to {MOST_SECONDS:g}")
+    return seconds

@@ -178,7 +178,14 @@ class ComponentStrategy(Strategy):
             patterns=patterns,
             magnitude_limit=self.config.aggregation.magnitude_limit,
             modalities=len(self.roster.names),
+            most_scored=self._most_scored(order.site),
         )
+
+    def _most_scored(self, site: str) -> dict[str, int]:
+        """Largest count per metric: validation rows, and pairs of them for AUC."""
+        rows, classes = self.roster.profiles[site].validation_rows, len(self.spec.classes)
+        metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
+        return dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
 
     def _judge(self, replies: Iterable[Message]) -> RoundOutcome:
         by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
