@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from flwr.serverapp import Grid
 
 import fedmce.data as data
 from fedmce import __version__
-from fedmce.config.schema import RunConfig
+from fedmce.config.schema import EngineConfig, RunConfig
 from fedmce.data import FederatedDataset
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.models import MultimodalNet, state_of
@@ -56,15 +57,25 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     masks = draw_masks(dataset, config.missingness, config.seed, sites)
     masks.save(folder / "masks.npz")
     spec = spec_for(dataset, config)
-    profiled = profile_round(grid, config, spec, len(sites))
+    shared = shared_part(config, sites)
+    profiled = profile_round(grid, shared, spec, len(sites))
     roster = profiled.roster
     _record_start(record, config, dataset, masks, profiled)
     statistics = roster.statistics(spec)
     state = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
-    strategy = ComponentStrategy(config, spec, roster, statistics, state)
+    strategy = ComponentStrategy(shared, spec, roster, statistics, state)
     tests = TestRows(dataset, config, spec, statistics, roster.empty_value)
     run_rounds(grid, strategy, record, tests.score, dataset.task.metric)
     save_model(folder, spec, strategy.state.model, statistics)
+
+
+def shared_part(config: RunConfig, sites: Sequence[str]) -> RunConfig:
+    """The configuration as it travels: without the run's name, its folder and its engine, sites named.
+
+    They are no business of a site, and their length would be counted in the bytes of every message.
+    """
+    here = {"name": RunConfig.model_fields["name"].default, "out": None, "engine": EngineConfig.model_validate({})}
+    return config.model_copy(update=here | {"sites": tuple(sites)})
 
 
 def _record_start(
