@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedmce.contributions import ValueTable
-from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, decode
 from fedmce.metrics import Cells
 from fedmce.models import State, component_of
 from fedmce.subsets import subsets_of
@@ -148,8 +148,9 @@ def _check_stamp(stamp: Mapping[str, Any], expected: Expectation) -> None:
         ("config_sha256", "wrong_config", expected.config_sha256),
     ]
     for key, reason, value in agreed:
-        if stamp.get(key) != value:
-            raise _Stop(reason, f"{key} {stamp.get(key)!r}; expected {value!r}")
+        given = stamp.get(key)
+        if type(given) is not type(value) or given != value:  # True == 1 == 1.0
+            raise _Stop(reason, f"{key} {given!r}; expected {value!r}")
 
 
 def _check_update(record: ArrayRecord, expected: Expectation) -> State:
@@ -167,7 +168,7 @@ def _check_update(record: ArrayRecord, expected: Expectation) -> State:
             raise _Stop("dtype", f"{key} is {header.dtype} ({header.stype}); needed float32")
         if tuple(header.shape) != shape:
             raise _Stop("shape", f"{key} is {tuple(header.shape)}; needed {shape}")
-        value = header.numpy()
+        value = decode(header)
         if value.dtype != np.float32:
             raise _Stop("dtype", f"{key} holds {value.dtype}; its header says float32")
         if value.shape != shape:
