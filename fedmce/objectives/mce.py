@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from fedmce.config.schema import MceConfig
 from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives.lce import LearningCapability
-from fedmce.objectives.objective import Loss, SiteFacts, objective
+from fedmce.objectives.objective import Loss, SiteFacts, full_precision, objective
 from fedmce.objectives.pairs import all_pairs, share_of_row
 from fedmce.objectives.rce import completion_loss
 
@@ -39,19 +39,19 @@ class MceObjective:
         row_p = torch.from_numpy(pairs.row).to(device)
         member_pm = torch.from_numpy(pairs.member).to(device)
         full_p = torch.from_numpy(np.flatnonzero(pairs.is_full)).to(device)
-        share_p = torch.from_numpy(share_of_row(pairs).astype(np.float32)).to(device)
+        share_p = torch.from_numpy(share_of_row(pairs)).to(device)
         available_bm = torch.from_numpy(available).to(device)
 
         token_bmd = net.encode(batch)
-        unimodal_bmc = net.unimodal(token_bmd)
+        unimodal_bmc = net.unimodal(token_bmd, batch.values)
         assert unimodal_bmc is not None
-        logits_pc = net.fuse(token_bmd, row_p, member_pm, unimodal_bmc).float()
+        logits_pc = full_precision(net.fuse(token_bmd, row_p, member_pm, unimodal_bmc, batch.values))
         loss_p = F.cross_entropy(logits_pc, batch.targets[row_p], reduction="none")
         task = loss_p[full_p].mean()
-        subset = (share_p * loss_p).sum() / batch.rows
+        subset = (share_p.to(loss_p.dtype) * loss_p).sum() / batch.rows
 
         held = [net.spec.names.index(m) for m in self._capability.held]
-        alone_bmc, held_bm = unimodal_bmc[:, held].float(), available_bm[:, held]
+        alone_bmc, held_bm = full_precision(unimodal_bmc[:, held]), available_bm[:, held]
         right_b = logits_pc.detach()[full_p].argmax(dim=1) == batch.targets
         self._capability.observe(right_b, alone_bmc.detach().argmax(dim=2) == batch.targets[:, None], held_bm)
         weight_h = self._capability.weights()
@@ -63,7 +63,7 @@ class MceObjective:
             weight_m = weight_h.new_zeros(len(net.spec.names)).index_copy(
                 0, torch.tensor(held, device=device), weight_h
             )
-            completion = completion_loss(net, token_bmd.float(), row_p, member_pm, available_bm, weight_m)
+            completion = completion_loss(net, full_precision(token_bmd), row_p, member_pm, available_bm, weight_m)
             total = total + config.completion_weight * completion
             parts["completion"] = completion.detach()
         return Loss(total, parts)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from fedmce.models import Batch, MultimodalNet
@@ -49,6 +50,11 @@ class Objective(Protocol):
     def __call__(self, net: MultimodalNet, batch: Batch, available: npt.NDArray[np.bool_]) -> Loss:
         """Loss of a batch whose availability is bool ``(rows, modalities)`` (on the CPU)."""
         ...
+
+
+def full_precision(value: Tensor) -> Tensor:
+    """At least float32, so that losses add up in full precision under AMP; doubles stay doubles."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 Factory = Callable[[Any, SiteFacts, np.random.Generator], Objective]

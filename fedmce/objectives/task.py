@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fedmce.config.schema import TaskObjectiveConfig
 from fedmce.models import Batch, MultimodalNet
-from fedmce.objectives.objective import Loss, SiteFacts, objective
+from fedmce.objectives.objective import Loss, SiteFacts, full_precision, objective
 
 
 def fused_task_loss(net: MultimodalNet, batch: Batch, member_bm: npt.NDArray[np.bool_]) -> Loss:
@@ -19,8 +19,9 @@ def fused_task_loss(net: MultimodalNet, batch: Batch, member_bm: npt.NDArray[np.
         net.encode(batch),
         torch.arange(batch.rows, device=device),
         torch.from_numpy(member_bm).to(device, non_blocking=True),
+        present=batch.values,
     )
-    loss = F.cross_entropy(logits.float(), batch.targets)
+    loss = F.cross_entropy(full_precision(logits), batch.targets)
     return Loss(loss, {"task": loss.detach()})
 
 
