@@ -6,7 +6,7 @@ import time
 
 from client.workplace import Workplace
 from fedmce.metrics import Cells
-from fedmce.models import MultimodalNet, State, Statistics, components, load_state, state_of, trained_rows
+from fedmce.models import State, Statistics, components, load_state, state_of, trained_rows
 from fedmce.objectives import OBJECTIVES, SiteFacts
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, Predictions, capability_gaps, learning_rate, predict_subsets, train_locally
@@ -28,7 +28,7 @@ def answer(
         Numbers for the report, and the trained components (empty if the order was to score only).
     """
     train, validation = place.on_device(statistics)
-    net = MultimodalNet(place.spec, order.modalities).to(train.device)
+    net = place.net(order.modalities)
     load_state(net, model)
 
     began = time.perf_counter()

@@ -17,7 +17,7 @@ from fedmce.config.schema import RunConfig
 from fedmce.data import Modality, Task
 from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, draw_site_mask, keep_modalities, observe
-from fedmce.models import NetworkSpec, Statistics
+from fedmce.models import MultimodalNet, NetworkSpec, Statistics
 from fedmce.networks import spec_for
 from fedmce.training import DeviceRows
 
@@ -44,11 +44,21 @@ class Workplace:
     train: ObservedRows
     validation: ObservedRows
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, DeviceRows]] = field(default_factory=dict)
+    _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Modality names in data set order."""
         return tuple(m.name for m in self.modalities)
+
+    def net(self, held: tuple[str, ...]) -> MultimodalNet:
+        """The site's own copy of the components of these modalities; a received state overwrites all of it.
+
+        Kept between messages: drawing initial values that are overwritten at once costs more than a step.
+        """
+        if held not in self._nets:
+            self._nets = {held: MultimodalNet(self.spec, held).to(pick_device(self.config.training.device))}
+        return self._nets[held]
 
     def on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, DeviceRows]:
         """Training and validation rows with the given modalities, normalised, on the device; made once."""

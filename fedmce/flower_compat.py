@@ -5,9 +5,12 @@ Everything is written against flwr 1.41; a new minor version is tried here first
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ def switch_off_side_effects() -> None:
 switch_off_side_effects()
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict  # noqa: E402
+from flwr.app.message.message import make_message  # noqa: E402 - private
 from flwr.supercore.run import Run  # noqa: E402 - private
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
 
@@ -60,8 +64,7 @@ def _peek(name: str) -> Any:
 def as_received(message: Message, message_id: str) -> Message:
     """The message as the other side gets it: own records over shared, immutable bytes; id set on both."""
     copies: dict[str, Any] = {name: type(record)(dict(record)) for name, record in message.content.items()}  # type: ignore[arg-type]
-    body = RecordDict(copies)
-    received = Message.inflate(message.deflate(), {message.content.object_id: body})
+    received = make_message(metadata=copy(message.metadata), content=RecordDict(copies))
     for side in (message, received):
         side.metadata.__dict__["_message_id"] = message_id
     return received
@@ -69,12 +72,44 @@ def as_received(message: Message, message_id: str) -> Message:
 
 def array_record(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
     """Arrays as a record, keys kept."""
-    return ArrayRecord({key: Array(np.ascontiguousarray(value)) for key, value in arrays.items()})
+    return ArrayRecord({key: encode(value) for key, value in arrays.items()})
+
+
+@lru_cache(maxsize=4096)
+def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The npy header that numpy writes for a C-ordered array."""
+    stream = io.BytesIO()
+    description = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, description)
+    return stream.getvalue()
+
+
+def encode(value: npt.NDArray[Any]) -> Array:
+    """The bytes of ``Array(value)``, ten times as fast: most of what Flower spends is the header."""
+    return Array(
+        str(value.dtype), value.shape, "numpy.ndarray", _header(value.dtype.str, value.shape) + value.tobytes()
+    )
+
+
+def decode(array: Array) -> npt.NDArray[Any]:
+    """``array.numpy()``, without parsing where the header is the one that :func:`encode` writes.
+
+    Returns:
+        A new array; writing to it changes no message.
+    """
+    try:
+        header = _header(array.dtype, array.shape)
+    except (TypeError, ValueError):
+        return array.numpy()
+    if array.stype != "numpy.ndarray" or not array.data.startswith(header):
+        return array.numpy()
+    # A wrong length fails in reshape, as it would in numpy's own reader.
+    return np.frombuffer(array.data, np.dtype(array.dtype), offset=len(header)).reshape(array.shape).copy()
 
 
 def arrays_of(record: ArrayRecord) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a record, decoded without pickle."""
-    return {key: value.numpy() for key, value in record.items()}
+    return {key: decode(value) for key, value in record.items()}
 
 
 def payload_bytes(content: RecordDict) -> int:
@@ -99,6 +134,7 @@ def _value_bytes(value: Any) -> int:
 
 
 __all__ = [
+    "Array",
     "ArrayRecord",
     "ConfigRecord",
     "Message",
@@ -107,6 +143,8 @@ __all__ = [
     "array_record",
     "arrays_of",
     "as_received",
+    "decode",
+    "encode",
     "identity",
     "payload_bytes",
     "switch_off_side_effects",

@@ -95,6 +95,7 @@ class ComponentStrategy(Strategy):
         scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std")}
         self._scales = array_record(scales)
         self._sent: list[Sent] = []
+        self._committed: ArrayRecord | None = None
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -122,7 +123,8 @@ class ComponentStrategy(Strategy):
         assert outcome.insight is not None
         self.state, weights = aggregate(self.state, accepted, self.roster, self.config.aggregation, outcome.insight)
         self.outcome = RoundOutcome(**{**vars(outcome), "weights": weights})
-        return array_record(self.state.model), MetricRecord({"accepted": len(accepted)})
+        self._committed = array_record(self.state.model)
+        return self._committed, MetricRecord({"accepted": len(accepted)})
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Judge replies that only score; the model is left alone."""
@@ -133,7 +135,7 @@ class ComponentStrategy(Strategy):
         """Nothing: the record of the run says it all."""
 
     def _messages(self, server_round: int, arrays: ArrayRecord, train: bool) -> list[Message]:
-        model = arrays_of(arrays)
+        model = self.state.model if arrays is self._committed else arrays_of(arrays)  # decode what is not ours
         self._sent = [self._message(site, server_round, arrays, model, train) for site in self.roster.profiles]
         return [sent.message for sent in self._sent]
 
