@@ -41,7 +41,7 @@ def test_the_default_is_fedmce_on_av_digits_with_sitewise_gaps() -> None:
     [
         ("fedmce", "mce", "residual", "skip", "contribution", False),
         ("fedavg_zero", "task", "concat", "zero_input", "samples", True),
-        ("fedavg_owner", "task", "concat", "skip", "samples", False),
+        ("fedavg_owner", "task", "residual", "skip", "samples", False),
         ("modality_dropout", "modality_dropout", "residual", "skip", "samples", False),
     ],
 )
