@@ -76,4 +76,9 @@ def _read(node: int, reply: Message | None, spec: NetworkSpec) -> SiteProfile:
     sums, reports, stamps = reply.content.array_records, reply.content.metric_records, reply.content.config_records
     if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
         raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")
-    return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec)
+    try:
+        return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec)
+    except WireError:
+        raise
+    except Exception as error:  # bytes that are no arrays, numbers that are none
+        raise WireError(f"a node's profile cannot be read: {type(error).__name__}: {error}") from error
