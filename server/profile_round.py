@@ -14,7 +14,7 @@ from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order
 from server.exchange import exchange, wait_for_nodes
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
-WAIT_FOR_NODES_S = 120.0
+WAIT_FOR_NODES_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) 
     """
     nodes = wait_for_nodes(grid, sites, WAIT_FOR_NODES_S)
     if len(nodes) != sites:
-        raise RunError(f"{len(nodes)} nodes are connected for {sites} sites; start one node per site")
+        raise RunError(
+            f"{len(nodes)} nodes are connected for {sites} sites; start one node per site "
+            f"(flwr run: --federation-config \"num-supernodes={sites} client-resources-num-cpus=1\")"
+        )
     order = Order(round=0, train=False, site="", config=config.to_json())
     content = RecordDict({ORDER: ConfigRecord(order.to_record())})
     messages = [Message(content, node, "query.profile", group_id="0") for node in nodes]
