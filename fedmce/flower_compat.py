@@ -63,11 +63,23 @@ def _peek(name: str) -> Any:
 
 def as_received(message: Message, message_id: str) -> Message:
     """The message as the other side gets it: own records over shared, immutable bytes; id set on both."""
-    copies: dict[str, Any] = {name: type(record)(dict(record)) for name, record in message.content.items()}  # type: ignore[arg-type]
+    copies: dict[str, Any] = {
+        name: type(record)({key: _own(value) for key, value in record.items()})
+        for name, record in message.content.items()
+    }
     received = make_message(metadata=copy(message.metadata), content=RecordDict(copies))
     for side in (message, received):
         side.metadata.__dict__["_message_id"] = message_id
     return received
+
+
+def _own(value: Any) -> Any:
+    """The value with nothing in it that a change at one end could change at the other."""
+    if isinstance(value, Array):
+        own = Array.__new__(Array)
+        own.__dict__.update(value.__dict__)
+        return own
+    return list(value) if isinstance(value, list) else value
 
 
 def array_record(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
