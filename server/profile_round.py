@@ -42,7 +42,7 @@ def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) 
     if len(nodes) != sites:
         raise RunError(
             f"{len(nodes)} nodes are connected for {sites} sites; start one node per site "
-            f"(flwr run: --federation-config \"num-supernodes={sites} client-resources-num-cpus=1\")"
+            f'(flwr run: --federation-config "num-supernodes={sites} client-resources-num-cpus=1")'
         )
     order = Order(round=0, train=False, site="", config=config.to_json())
     content = RecordDict({ORDER: ConfigRecord(order.to_record())})

@@ -34,7 +34,8 @@ def run_settings(run_config: dict[str, Any]) -> Settings:
         return Settings(config_from_yaml(path), Path(str(run_config["out"] or path.parent)), True)
     from fedmce.cli.compose import load_config
 
-    config = load_config(shlex.split(str(run_config.get("overrides", ""))))
+    # Flower is the engine here, whatever the configuration would have started.
+    config = load_config([*shlex.split(str(run_config.get("overrides", ""))), "engine=flower"])
     given = str(run_config.get("out", "")) or config.out
     folder = Path(given) if given else Path("runs") / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.name}"
     folder.mkdir(parents=True, exist_ok=True)
