@@ -33,14 +33,14 @@ def weights(config: MceConfig, known: SiteFacts) -> dict[str, float]:
 @pytest.mark.parametrize("kind", ["global", "local", "off"])
 @given(count=COUNTS, gap=st.floats(0, 1))
 def test_equal_counts_and_equal_skill_weigh_one(kind: str, count: int, gap: float) -> None:
-    found = weights(MceConfig(rarity=kind), facts(count, count, gap={"a": gap, "b": gap}))  # type: ignore[arg-type]
+    found = weights(MceConfig(rarity=kind), facts(count, count, gap={"a": gap, "b": gap}))
     assert found == {"a": pytest.approx(1.0), "b": pytest.approx(1.0)}
 
 
 @pytest.mark.parametrize("kind", ["global", "local"])
 @given(a=COUNTS, b=COUNTS)
 def test_weights_have_mean_one_below_the_cap_and_favour_the_rarer(kind: str, a: int, b: int) -> None:
-    found = weights(MceConfig(rarity=kind, weight_cap=100), facts(a, b))  # type: ignore[arg-type]
+    found = weights(MceConfig(rarity=kind, weight_cap=100), facts(a, b))
     assert sum(found.values()) / 2 == pytest.approx(1.0)
     assert (found["a"] - found["b"]) * (b - a) >= 0
 
@@ -61,7 +61,7 @@ def test_twice_the_same_rows_change_no_weight(a: int, b: int) -> None:
         all_rows_by_modality={m: 2 * n for m, n in once.all_rows_by_modality.items()},
     )
     for kind in ("global", "local"):
-        config = MceConfig(rarity=kind)  # type: ignore[arg-type]
+        config = MceConfig(rarity=kind)
         assert weights(config, once) == pytest.approx(weights(config, twice))
 
 
@@ -81,7 +81,7 @@ def test_global_rarity_counts_the_rows_of_all_sites() -> None:
 def test_a_modality_that_the_site_lacks_has_no_weight_and_no_division_by_zero(kind: str) -> None:
     known = replace(facts(5, 0), all_rows_by_modality={"a": 5, "b": 0})
     assert rarity(kind, known).keys() == {"a"}
-    assert weights(MceConfig(rarity=kind), known) == {"a": pytest.approx(1.0)}  # type: ignore[arg-type]
+    assert weights(MceConfig(rarity=kind), known) == {"a": pytest.approx(1.0)}
 
 
 def gap_after(full: list[bool], alone: list[bool], held: list[bool], smoothing: float = 0.0) -> float:
