@@ -103,7 +103,7 @@ def _record_start(
         rounds=config.rounds,
         engine=config.engine.name,
         masks_sha256=masks.sha256(),
-        fingerprint=config.fingerprint(),
+        fingerprint=shared_part(config, tuple(masks.sites)).fingerprint(),
         empty_value=profiled.roster.empty_value,
         rates={site: masks.rates[site] for site in sorted(masks.rates)},
     )
