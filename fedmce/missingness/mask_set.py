@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class MaskSet:
                 names = sorted(key.removeprefix("ids/") for key in file.files if key.startswith("ids/"))
                 sites = {n: SiteMask(tuple(file[f"ids/{n}"].tolist()), file[f"available/{n}"]) for n in names}
                 return cls(tuple(file["modalities"].tolist()), sites, {})
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: {error}; a mask file of a run is needed") from error
 
 
