@@ -114,7 +114,7 @@ def load_model(folder: Path) -> LoadedModel:
         state = load_file(folder / "model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise DataError(f"{folder}: no loadable model ({error}); the folder of a finished run is needed") from error
-    if tree.get("schema") != SCHEMA or tree.get("digest") != digest(state):
+    if not isinstance(tree, dict) or tree.get("schema") != SCHEMA or tree.get("digest") != digest(state):
         raise DataError(f"{folder}: model.json and model.safetensors do not belong together; copy both from one run")
     spec = NetworkSpec.from_dict(tree["network"])
     net = MultimodalNet(spec)

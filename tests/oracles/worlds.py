@@ -77,7 +77,9 @@ def patterns(modalities: int, min_rows: int = 1, max_rows: int = 7) -> st.Search
 
 def rows_of(codes: Sequence[int], modalities: int) -> Bools:
     """One row per pattern code."""
-    return np.array([[bool(code >> m & 1) for m in range(modalities)] for code in codes]).reshape(-1, modalities)
+    return np.array([[bool(code >> m & 1) for m in range(modalities)] for code in codes], dtype=bool).reshape(
+        -1, modalities
+    )
 
 
 def facts_of(spec: NetworkSpec, available: Bools, others: Mapping[str, int] | None = None) -> SiteFacts:
