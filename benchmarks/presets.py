@@ -22,19 +22,21 @@ from pathlib import Path
 from typing import Any
 
 METHODS = ("fedavg_zero", "fedavg_owner", "modality_dropout", "fedmce")
-GRID = (0.002, 0.004, 0.008, 0.016)
 TUNING_SEEDS = (1000, 1001)
 SEEDS = tuple(range(10))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A data set under a missingness; ``rare`` is the subset whose own score is shown beside the mean."""
+    """A data set under a missingness, and the step sizes to choose from, the same for every preset.
+
+    ``rare`` is the subset whose own score is shown beside the mean.
+    """
 
     name: str
     overrides: tuple[str, ...]
     rare: str
-    tuned_as: str
+    grid: tuple[float, ...]
 
 
 PROTOCOLS = (
@@ -50,9 +52,9 @@ PROTOCOLS = (
             "missingness.rates={image: 0.2, audio: 0.2}",
         ),
         "audio",
-        "sound_mnist_rare",
+        (0.002, 0.004, 0.008, 0.016),
     ),
-    Protocol("heart_disease", ("dataset=heart_disease", "rounds=30"), "imaging", "heart_disease"),
+    Protocol("heart_disease", ("dataset=heart_disease", "rounds=30"), "imaging", (0.0005, 0.001, 0.002, 0.004)),
 )
 
 
@@ -138,13 +140,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def best_rates(done: dict[str, dict[str, Any]], protocol: str) -> dict[str, float]:
+def best_rates(done: dict[str, dict[str, Any]], protocol: Protocol) -> dict[str, float]:
     """Step size per method with the best mean validation score over the tuning seeds."""
     best = {}
     for method in METHODS:
         score = {}
-        for lr in GRID:
-            rows = [done.get(Cell(protocol, method, lr, seed).key) for seed in TUNING_SEEDS]
+        for lr in protocol.grid:
+            rows = [done.get(Cell(protocol.name, method, lr, seed).key) for seed in TUNING_SEEDS]
             values = [row["validation"] for row in rows if row is not None]
             if values:
                 score[lr] = sum(values) / len(values)
@@ -168,7 +170,7 @@ def tabulate(done: dict[str, dict[str, Any]], seeds: tuple[int, ...]) -> list[di
     """One row per protocol and method: scores, and fedmce minus the method, paired by seed."""
     table = []
     for protocol in PROTOCOLS:
-        rates = best_rates(done, protocol.tuned_as)
+        rates = best_rates(done, protocol)
         runs = {m: [done[Cell(protocol.name, m, rates[m], seed).key] for seed in seeds] for m in METHODS}
         for method in METHODS:
             rows, ours = runs[method], runs["fedmce"]
@@ -214,9 +216,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path, extra = args.out / "cells.jsonl", tuple(args.extra)
     chosen = [p for p in PROTOCOLS if p.name in args.only]
-    grid = [Cell(p.tuned_as, m, lr, s) for p in chosen for s in TUNING_SEEDS for m in METHODS for lr in GRID]
+    grid = [Cell(p.name, m, lr, s) for p in chosen for s in TUNING_SEEDS for m in METHODS for lr in p.grid]
     done = run_cells(grid, path, args.data_dir, extra, args.workers)
-    rates = {p.name: best_rates(done, p.tuned_as) for p in chosen}
+    rates = {p.name: best_rates(done, p) for p in chosen}
     final = [Cell(p.name, m, rates[p.name][m], s) for s in SEEDS for p in chosen for m in METHODS]
     done = run_cells(final, path, args.data_dir, extra, args.workers)
     if len(chosen) == len(PROTOCOLS):

@@ -22,7 +22,7 @@ from fedmce.training import DeviceRows, Predictions, predict_subsets
 
 
 class TestRows:
-    """The test rows of all sites, with their natural gaps only, ready to be scored in every round.
+    """The test rows of the sites that take part, with their natural gaps only, to be scored in every round.
 
     Args:
         dataset: the data set.
@@ -46,7 +46,7 @@ class TestRows:
         self._metric, self._empty_value = dataset.task.metric, empty_value
         self._net = MultimodalNet(spec).to(device)
         self._rows: dict[str, DeviceRows] = {}
-        for name in sorted(dataset.sites):
+        for name in sorted(config.sites or dataset.sites):
             site = dataset.sites[name]
             rows = observe(site, SiteMask(site.sample_ids, site.available), dataset.modalities, "test")
             if rows.rows:
