@@ -40,7 +40,12 @@ class Protocol:
 
 
 PROTOCOLS = (
-    Protocol("sound_mnist", ("dataset=sound_mnist", "dataset.train_rows=100", "rounds=30"), "audio", "sound_mnist"),
+    Protocol(
+        "sound_mnist",
+        ("dataset=sound_mnist", "dataset.train_rows=100", "rounds=30"),
+        "audio",
+        (0.002, 0.004, 0.008, 0.016),
+    ),
     Protocol(
         "sound_mnist_rare",
         (
