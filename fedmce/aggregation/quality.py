@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Pair = tuple[float, float]
-LEAST_EXPECTED = 0.01  # per row; below this the pool itself gets nothing from the modality and a ratio means nothing
+HIT_VARIANCE = 0.25  # largest variance of a value in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def quality(
     Args:
         state: smoothed sums.
         rows: training rows that hold the modality, per site and modality.
-        shrink_rows: q = 1 + (ratio - 1) * rows / (rows + shrink_rows).
+        shrink_rows: rows at which a ratio counts half.
         clip_low: smallest ratio: a site is never silenced by a claim alone.
         clip_high: largest ratio.
     """
@@ -46,8 +46,20 @@ def quality(
         found[site] = {}
         for modality, (own, expected) in pairs.items():
             count = rows.get(site, {}).get(modality, 0)
-            known = count > 0 and expected / count > LEAST_EXPECTED
-            ratio = own / expected if known else 1.0
-            shrunk = 1.0 + (ratio - 1.0) * count / (count + shrink_rows) if count else 1.0
-            found[site][modality] = min(max(shrunk, clip_low), clip_high)
+            ratio = believed_ratio(own, expected, count, shrink_rows)
+            found[site][modality] = min(max(ratio, clip_low), clip_high)
     return found
+
+
+def believed_ratio(own: float, expected: float, rows: int, shrink_rows: float) -> float:
+    """own / expected, pulled to 1 where few rows or a modality that gives little say little.
+
+    1 + (own / expected - 1) times n / (n + shrink_rows) times n mu^2 / (n mu^2 + 1/4), with mu the expected
+    contribution per row. The last factor compares the signal with the largest standard error that a mean
+    of n hits can have: without it the ratio of two contributions near 0 is noise that moves weights.
+    """
+    if rows <= 0 or expected <= 0:
+        return 1.0
+    # Multiplied out, so that an expected contribution near 0 is not divided by.
+    signal = expected / rows / (expected * expected / rows + HIT_VARIANCE)
+    return 1.0 + (own - expected) * signal * rows / (rows + shrink_rows)

@@ -186,7 +186,7 @@ class AggregationConfig(Section):
         "received", description="rows that contributions are measured on: the site's own, model as received"
     )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
-    shrink_rows: float = Field(30.0, ge=0, description="contribution ratio is shrunk to 1 by rows / (rows + this)")
+    shrink_rows: float = Field(30.0, ge=0, description="rows at which a contribution ratio counts half")
     clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
     clip_high: float = Field(2.0, ge=1, description="largest contribution ratio")
     whole_model: bool = Field(False, description="every site trains and returns every component (plain FedAvg)")

@@ -69,7 +69,20 @@ def test_registered_weightings_are_those_of_the_schema() -> None:
 
 @given(rows=st.integers(1, 1000), shrink=st.floats(0, 100), ratio=st.floats(0.2, 1.8))
 def test_few_rows_shrink_a_ratio_towards_one(rows: int, shrink: float, ratio: float) -> None:
-    assert q(ratio * rows, rows, rows, shrink) == pytest.approx(1 + (ratio - 1) * rows / (rows + shrink))
+    # Expected contribution 1 per row: the standard error of n hits is believed n / (n + 1/4).
+    believed = rows / (rows + shrink) * rows / (rows + 0.25)
+    assert q(ratio * rows, rows, rows, shrink) == pytest.approx(1 + (ratio - 1) * believed)
+
+
+@pytest.mark.parametrize(
+    ("mean", "believed"), [(0.5, 0.5 * 25 / 25.25), (0.05, 0.5 * 0.25 / 0.5), (0.005, 0.5 * 1 / 101)]
+)
+def test_a_ratio_of_small_contributions_is_hardly_believed(mean: float, believed: float) -> None:
+    assert q(1.5 * mean * 100, mean * 100, 100, 100.0) == pytest.approx(1 + 0.5 * believed)
+
+
+def test_an_expected_contribution_of_nearly_nothing_divides_nothing() -> None:
+    assert q(9, 1e-320, 10, 30.0) == pytest.approx(1.0)
 
 
 def test_a_ratio_is_clipped_at_both_ends() -> None:
@@ -79,7 +92,7 @@ def test_a_ratio_is_clipped_at_both_ends() -> None:
     assert q(60, 50, 100, high=1.1) == 1.1
 
 
-@pytest.mark.parametrize(("own", "expected", "count"), [(5, 0.0, 10), (5, -3, 10), (9, 0.05, 10), (5, 2, 0)])
+@pytest.mark.parametrize(("own", "expected", "count"), [(5, 0.0, 10), (5, -3, 10), (5, 2, 0)])
 def test_where_nobody_gets_anything_or_nothing_is_held_a_site_counts_by_its_rows(
     own: float, expected: float, count: int
 ) -> None:
