@@ -13,11 +13,9 @@ from tests.journeys.processes import fedmce, new_tag, nothing_left, rounds_in, w
 SMALL = ["dataset.train_rows=20", "training.local_epochs=1", "rounds=100000"]
 
 
-@pytest.mark.parametrize(
-    ("stop", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted")]
-)
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_leaves_a_whole_record_and_no_process(
-    tmp_path: Path, stop: signal.Signals, code: int, word: str
+    tmp_path: Path, stop: signal.Signals, code: int
 ) -> None:
     folder = tmp_path / "stopped"
     with new_tag() as tag:
@@ -35,11 +33,16 @@ def test_a_run_that_is_stopped_leaves_a_whole_record_and_no_process(
     assert done >= 2
     assert not (folder / "result.json").exists()
     assert not list(folder.glob("*.tmp"))
-    assert word in err
+    assert "interrupted" in err
     assert "Traceback" not in err
     assert str(folder) in err.replace("\n", "")
+    if stop is signal.SIGINT:  # one drawing is enough: the records are alike
+        assert_the_report_draws(folder)
+
+
+def assert_the_report_draws(folder: Path) -> None:
     with new_tag() as tag:
-        report = fedmce(["report", str(folder)], tmp_path, tag)
+        report = fedmce(["report", str(folder)], folder, tag)
         _, err = report.communicate(timeout=120)
     assert report.returncode == 0, err
     assert (folder / "report.html").stat().st_size > 10_000
@@ -47,6 +50,7 @@ def test_a_run_that_is_stopped_leaves_a_whole_record_and_no_process(
     assert list((folder / "figures").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_all_whole_events(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     with new_tag() as tag:
