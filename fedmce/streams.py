@@ -20,8 +20,10 @@ def stream_seed(seed: int, *name: str | int) -> int:
 
 
 def generator(seed: int, *name: str | int) -> np.random.Generator:
-    """The numpy generator of the stream called ``name``."""
-    return np.random.Generator(np.random.Philox(stream_seed(seed, *name)))
+    """The numpy generator of the stream called ``name``, e.g. ``("av_digits", "split", site)``."""
+    digest = hashlib.sha256("\0".join(str(part) for part in name).encode()).digest()
+    words = np.frombuffer(digest, dtype="<u4").tolist()
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
 def keyed_uniforms(

@@ -19,7 +19,8 @@ from fedmce.data import FederatedDataset
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.models import MultimodalNet, state_of
 from fedmce.networks import spec_for
-from fedmce.record import RecordWriter, build_result, read_record, save_model, write_result
+from fedmce.record import RecordWriter, build_result, read_record, write_result
+from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from server.profile_round import ProfileRound, profile_round
 from server.rounds import run_rounds

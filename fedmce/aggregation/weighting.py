@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fedmce.registry import registrar
+
 Weights = dict[str, float]
 Rule = Callable[[Mapping[str, int], Mapping[str, float]], Weights]
 WEIGHTINGS: dict[str, Rule] = {}
-
-
-def weighting(name: str) -> Callable[[Rule], Rule]:
-    """Register a rule: rows and quality of each holder -> weights that sum to 1."""
-
-    def add(rule: Rule) -> Rule:
-        if name in WEIGHTINGS:
-            raise ValueError(f"weighting {name!r} is registered twice")
-        WEIGHTINGS[name] = rule
-        return rule
-
-    return add
+# rows and quality of each holder -> weights that sum to 1
+weighting = registrar(WEIGHTINGS, "weighting")
 
 
 def _normalise(raw: Mapping[str, float]) -> Weights:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from fedmce.config.schema import AvDigitsConfig
 from fedmce.data.dataset import FederatedDataset, Modality, SiteRows, Task, dataset
-from fedmce.data.streams import draw_rows, stratified_split, stream
+from fedmce.data.draws import draw_rows, stratified_split
+from fedmce.streams import generator
 
 VALIDATION_SHARE = 0.15
 TEST_SHARE = 0.25
@@ -65,7 +66,9 @@ def _noisy(
     values: npt.NDArray[np.float32], spread: npt.NDArray[np.floating], ids: list[str], purpose: str
 ) -> npt.NDArray[np.float32]:
     # Keyed by the sample alone, not by the run's seed: the data set stays the same over seeds.
-    drawn = [stream(0, "av_digits", purpose, name).standard_normal(values.shape[1:], dtype=np.float32) for name in ids]
+    drawn = [
+        generator(0, "av_digits", purpose, name).standard_normal(values.shape[1:], dtype=np.float32) for name in ids
+    ]
     return (values + np.stack(drawn) * spread).astype(np.float32)
 
 
@@ -84,9 +87,9 @@ def _features(rows: npt.NDArray[np.int64], config: AvDigitsConfig) -> dict[str, 
 
 def _site(name: str, rows: npt.NDArray[np.int64], config: AvDigitsConfig, seed: int) -> SiteRows:
     targets = assets()["digit"].astype(np.int64)[rows]
-    split = stratified_split(targets, VALIDATION_SHARE, TEST_SHARE, stream(seed, "av_digits", "split", name))
+    split = stratified_split(targets, VALIDATION_SHARE, TEST_SHARE, generator(seed, "av_digits", "split", name))
     train = np.flatnonzero(split == "train")
-    drawn = stream(seed, "av_digits", "train_rows", name)
+    drawn = generator(seed, "av_digits", "train_rows", name)
     keep = split != "train"
     keep[train[draw_rows(targets[train], config.train_rows, drawn, f"dataset.train_rows at {name}")]] = True
     rows, targets, split = rows[keep], targets[keep], split[keep]

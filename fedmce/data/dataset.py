@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedmce.errors import DataError
+from fedmce.registry import registrar
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -147,15 +148,5 @@ def _problems(dataset: FederatedDataset) -> list[str]:
 
 Loader = Callable[[Any, Path | None, int], FederatedDataset]
 DATASETS: dict[str, Loader] = {}
-
-
-def dataset(name: str) -> Callable[[Loader], Loader]:
-    """Register a loader: ``(its config section, data_dir, seed) -> FederatedDataset``."""
-
-    def add(loader: Loader) -> Loader:
-        if name in DATASETS:
-            raise ValueError(f"data set {name!r} is registered twice")
-        DATASETS[name] = loader
-        return loader
-
-    return add
+# its config section, data_dir, seed -> FederatedDataset
+dataset = registrar(DATASETS, "data set")

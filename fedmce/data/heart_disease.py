@@ -11,8 +11,9 @@ import numpy.typing as npt
 from fedmce.config.schema import HeartDiseaseConfig
 from fedmce.data import originals
 from fedmce.data.dataset import FederatedDataset, Modality, SiteRows, Task, dataset
-from fedmce.data.streams import stratified_split, stream
+from fedmce.data.draws import stratified_split
 from fedmce.errors import DataError
+from fedmce.streams import generator
 
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
 
@@ -127,7 +128,7 @@ def _site(hospital: str, table: npt.NDArray[np.float64], config: HeartDiseaseCon
     for index, name in enumerate(BLOCKS):
         # A stray value in a block that counts as absent must not leak into training.
         features[name][~available[:, index]] = np.nan
-    rng = stream(seed, "heart_disease", "split", hospital)
+    rng = generator(seed, "heart_disease", "split", hospital)
     return SiteRows(
         name=hospital,
         sample_ids=tuple(f"{hospital}-{row:03d}" for row in range(len(table))),

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from fedmce.config.schema import SoundMnistConfig
 from fedmce.data import originals, pairs
 from fedmce.data.dataset import FederatedDataset, Modality, SiteRows, Task, dataset
+from fedmce.data.draws import draw_rows
 from fedmce.data.spectra import BANDS, FRAMES, SAMPLE_RATE, cepstrum, log_mel
-from fedmce.data.streams import draw_rows, stream
 from fedmce.errors import ConfigError, DataError
+from fedmce.streams import generator
 
 PROVENANCE = {
     "image": "real: MNIST (LeCun, Cortes, Burges), 28x28 pixels",
@@ -111,10 +112,10 @@ def _splits(table: _Pairs, speaker: str, config: SoundMnistConfig, seed: int) ->
             return {"train": none, "validation": none, "test": test}
         test = none
     # Validation is drawn first: it stays the same whatever the size of the training part.
-    rng = stream(seed, "sound_mnist", config.pairs, "validation", speaker)
+    rng = generator(seed, "sound_mnist", config.pairs, "validation", speaker)
     drawn = draw_rows(table.digits[rest], config.validation_rows, rng, f"dataset.validation_rows at {speaker}")
     validation, rest = rest[drawn], np.delete(rest, drawn)
-    rng = stream(seed, "sound_mnist", config.pairs, "train_rows", speaker)
+    rng = generator(seed, "sound_mnist", config.pairs, "train_rows", speaker)
     drawn = draw_rows(table.digits[rest], config.train_rows, rng, f"dataset.train_rows at {speaker}")
     return {"train": rest[drawn], "validation": validation, "test": test}
 

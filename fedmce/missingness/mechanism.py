@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fedmce.registry import registrar
 from fedmce.streams import keyed_uniforms
 
 
@@ -45,18 +46,8 @@ class SiteView:
 Rates = dict[str, float]
 Mechanism = Callable[[Any, SiteView], tuple[npt.NDArray[np.bool_], Rates]]
 MECHANISMS: dict[str, Mechanism] = {}
-
-
-def mechanism(name: str) -> Callable[[Mechanism], Mechanism]:
-    """Register a mechanism: ``(its config, a site) -> (hidden (rows, modalities), rate per modality)``."""
-
-    def add(rule: Mechanism) -> Mechanism:
-        if name in MECHANISMS:
-            raise ValueError(f"mechanism {name!r} is registered twice")
-        MECHANISMS[name] = rule
-        return rule
-
-    return add
+# its config, a site -> hidden (rows, modalities), rate per modality
+mechanism = registrar(MECHANISMS, "mechanism")
 
 
 def hide_by_rates(view: SiteView, rates: Rates, draw: str) -> npt.NDArray[np.bool_]:

@@ -11,20 +11,12 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from fedmce.registry import registrar
+
 Builder = Callable[[tuple[int, ...], int], nn.Module]
 ENCODERS: dict[str, Builder] = {}
-
-
-def encoder(name: str) -> Callable[[Builder], Builder]:
-    """Register a builder: ``(shape of a sample, width) -> module (rows, *shape) -> (rows, width)``."""
-
-    def add(builder: Builder) -> Builder:
-        if name in ENCODERS:
-            raise ValueError(f"encoder {name!r} is registered twice")
-        ENCODERS[name] = builder
-        return builder
-
-    return add
+# shape of a sample, width -> module (rows, *shape) -> (rows, width)
+encoder = registrar(ENCODERS, "encoder")
 
 
 class ConvEncoder(nn.Module):

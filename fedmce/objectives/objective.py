@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedmce.models import Batch, MultimodalNet
+from fedmce.registry import registrar
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,5 @@ def full_precision(value: Tensor) -> Tensor:
 
 Factory = Callable[[Any, SiteFacts, np.random.Generator], Objective]
 OBJECTIVES: dict[str, Factory] = {}
-
-
-def objective(name: str) -> Callable[[Factory], Factory]:
-    """Register a factory: ``(its config, facts, generator) -> objective`` for one local training."""
-
-    def add(factory: Factory) -> Factory:
-        if name in OBJECTIVES:
-            raise ValueError(f"objective {name!r} is registered twice")
-        OBJECTIVES[name] = factory
-        return factory
-
-    return add
+# its config, facts, generator -> objective for one local training
+objective = registrar(OBJECTIVES, "objective")

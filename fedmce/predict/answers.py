@@ -14,8 +14,7 @@ from fedmce.errors import DataError
 from fedmce.predict.arrays import read_npz
 from fedmce.predict.samples import Input, Samples, inputs
 from fedmce.predict.table import read_csv
-from fedmce.record import load_model
-from fedmce.record.model_file import LoadedModel
+from fedmce.record.model_file import LoadedModel, load_model
 
 CHUNK_ROWS = 1024
 

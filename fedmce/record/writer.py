@@ -54,7 +54,7 @@ def read_record(folder: Path) -> list[Row]:
     """
     path = folder / "record.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise DataError(f"{folder}: no readable record.jsonl; the folder of a run is needed") from error
     rows = []

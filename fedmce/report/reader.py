@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from fedmce.errors import DataError
-from fedmce.report.story import Row, Story
+from fedmce.record import read_record
+from fedmce.report.story import Story
 
 
 def read(run: Path) -> Story:
@@ -18,7 +19,7 @@ def read(run: Path) -> Story:
     Raises:
         DataError: no ``record.jsonl``, no ``start`` event in it, or a line other than the last is not JSON.
     """
-    rows = _events(run / "record.jsonl")
+    rows = read_record(run)
     start = next((row for row in rows if row["event"] == "start"), None)
     if start is None:
         raise DataError(f"report: {run}/record.jsonl has no start event; needed the record of a run (docs/record.md)")
@@ -39,21 +40,3 @@ def read(run: Path) -> Story:
         result=final,
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
     )
-
-
-def _events(path: Path) -> list[Row]:
-    if not path.is_file():
-        raise DataError(f"report: {path} is not there; needed a run folder with its record.jsonl")
-    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            # A process that died while writing leaves half a line, and only at the end.
-            if number == len(lines):
-                break
-            raise DataError(
-                f"report: {path} line {number} is not JSON ({error}); needed one object per line"
-            ) from error
-    return rows

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedmce.errors import DataError
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics, components, normalise, state_of
-from fedmce.record import load_model, save_model
+from fedmce.record.model_file import load_model, save_model
 from tests.oracles.mce_rows import Row, fused_logits, tokens_of
 from tests.oracles.worlds import lively, make_site, rows_of, small_spec
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedmce.data.spectra import HOP, SAMPLE_RATE, SAMPLES, cepstrum, log_mel, resample
-from fedmce.data.streams import stream
+from fedmce.streams import generator
 
 SEED = 20250301
 COEFFICIENTS = 13
@@ -63,7 +63,7 @@ class Utterance:
 
 def draw(image: int, seed: int = SEED) -> Utterance:
     """Manner of speaking for one image, from the stream of that image alone."""
-    rng = stream(seed, "av_digits", "utterance", str(image))
+    rng = generator(seed, "av_digits", "utterance", str(image))
     return Utterance(
         rate=int(rng.integers(*RATE_WPM, endpoint=True)),
         pitch=int(rng.integers(*PITCH, endpoint=True)),
@@ -112,7 +112,7 @@ def utter(image: int, digit: int, site: str, seed: int = SEED) -> npt.NDArray[np
     start = int(how.onset * (SAMPLES - HOP - len(word)))
     recording[start : start + len(word)] = word
     level = np.sqrt(np.mean(word**2)) * 10.0 ** (-how.snr_db / 20.0)
-    recording += level * noise(SAMPLES, how.colour, stream(seed, "av_digits", "noise", str(image)))
+    recording += level * noise(SAMPLES, how.colour, generator(seed, "av_digits", "noise", str(image)))
     coefficients = cepstrum(log_mel(recording), COEFFICIENTS)
     return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True), dtype=np.float16)
 
@@ -122,7 +122,7 @@ def deal(digits: npt.NDArray[np.integer], seed: int = SEED) -> npt.NDArray[np.ui
     voice = np.empty(len(digits), dtype=np.uint8)
     dealt = 0
     for digit in range(len(WORDS)):
-        images = stream(seed, "av_digits", "deal", str(digit)).permutation(np.flatnonzero(digits == digit))
+        images = generator(seed, "av_digits", "deal", str(digit)).permutation(np.flatnonzero(digits == digit))
         # Going on where the last digit ended keeps the sites' totals within one row of each other.
         voice[images] = (dealt + np.arange(len(images))) % len(VOICES)
         dealt += len(images)

@@ -1,33 +1,12 @@
-"""Random streams keyed by words, and the draws of rows that every data set shares.
-
-A stream is keyed by what it is for (site, purpose), never by the order in which things are visited:
-adding or removing a site moves nobody else's rows.
-"""
+"""The draws of rows that every data set shares, from streams keyed by site and purpose (``fedmce.streams``)."""
 
 from __future__ import annotations
-
-import hashlib
 
 import numpy as np
 import numpy.typing as npt
 
 from fedmce.data.dataset import SPLITS
 from fedmce.errors import ConfigError
-
-
-def stream(seed: int, *key: str) -> np.random.Generator:
-    """Random stream that belongs to a key alone.
-
-    Args:
-        seed: root seed, not negative.
-        key: words that name the purpose, e.g. ``("av_digits", "split", site)``.
-
-    Returns:
-        A generator; equal arguments give equal streams, different ones independent streams.
-    """
-    digest = hashlib.sha256("\0".join(key).encode()).digest()
-    words = np.frombuffer(digest, dtype="<u4").tolist()
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 
 def stratified_split(
