@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,6 +36,17 @@ def test_order_of_sites_and_keys_changes_no_bit(count: int, weights: list[float]
     first = weighted_mean(states, share)
     second = weighted_mean(again, {site: share[site] for site in reversed(order)})
     assert {key: value.tobytes() for key, value in first.items()} == {k: v.tobytes() for k, v in second.items()}
+
+
+def test_order_of_arrival_changes_no_bit_even_where_sums_cancel() -> None:
+    """(2^60 - 2^60) + 1 is 1, (2^60 + 1) - 2^60 is 0: only a fixed order gives one answer."""
+    values = {"a": 2.0**60, "b": 1.0, "c": -(2.0**60)}
+    states = {site: {"x/w": np.array([value], np.float32)} for site, value in values.items()}
+    answers = {
+        weighted_mean({site: states[site] for site in order}, dict.fromkeys(order, 1.0))["x/w"].tobytes()
+        for order in permutations("abc")
+    }
+    assert len(answers) == 1
 
 
 def test_a_single_holder_s_arrays_come_out_bit_by_bit_as_copies() -> None:
