@@ -35,8 +35,9 @@ def learning_rate(config: TrainingConfig, round_number: int, rounds: int) -> flo
 def make_optimiser(net: MultimodalNet, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
     """A fresh optimiser; sites carry no optimiser state from round to round."""
     if config.optimiser == "sgd":
+        # Not fused: that one fails where some parameters have momentum and others meet their first gradient.
         return torch.optim.SGD(
-            net.parameters(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+            net.parameters(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True
         )
     return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=config.weight_decay, fused=True)
 

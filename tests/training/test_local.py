@@ -100,6 +100,18 @@ def test_components_of_a_modality_that_no_row_holds_stay_bit_by_bit(optimiser: s
     assert not np.array_equal(after["encoder.a/1.weight"], before["encoder.a/1.weight"])
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_a_modality_that_first_comes_in_a_later_batch_is_trained_from_there_on(optimiser: str) -> None:
+    before = state_of(MultimodalNet(SPEC, seed=1))
+    training = TrainingConfig(batch_size=1, local_epochs=1, optimiser=optimiser)
+    after, report = trained(MceConfig(), 0, training, device_rows([1, 2, 4, 1, 2, 4, 3, 6]))
+    assert report.steps == 8
+    for name in SPEC.names:
+        key = f"head.{name}/weight"
+        assert np.isfinite(after[key]).all()
+        assert not np.array_equal(after[key], before[key])
+
+
 @given(rounds=st.integers(2, 60), share=st.floats(0, 1), lr=st.floats(1e-4, 1))
 def test_the_step_size_falls_from_lr_to_its_final_share(rounds: int, share: float, lr: float) -> None:
     config = TrainingConfig(lr=lr, final_lr_share=share)
