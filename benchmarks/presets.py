@@ -196,16 +196,24 @@ def tabulate(done: dict[str, dict[str, Any]], seeds: tuple[int, ...]) -> list[di
 def markdown(table: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
     lines = [
-        "| data, protocol | preset | step size | mean of subsets | rare modality alone | fedmce minus it, mean of subsets | fedmce minus it, rare alone |",
-        "|---|---|---|---|---|---|---|",
+        "| data, protocol | preset | step size | mean of subsets | rare modality alone | pooled AUC, mean of subsets "
+        "| fedmce minus it: mean of subsets | fedmce minus it: rare modality alone |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in table:
         gaps = [row.get("fedmce_minus"), row.get("fedmce_minus_rare")]
         shown = [f"{g['mean']:+.3f} [{g['low']:+.3f}, {g['high']:+.3f}]" if g else "" for g in gaps]
-        lines.append(
-            f"| {row['protocol']} | `{row['method']}` | {row['lr']:g} | {row['mean_subset']:.3f} "
-            f"| {row['rare']:.3f} ({row['rare_subset']}) | {shown[0]} | {shown[1]} |"
-        )
+        pooled = row["secondary"].get("auc_pooled")
+        cells = [
+            row["protocol"],
+            f"`{row['method']}`",
+            f"{row['lr']:g}",
+            f"{row['mean_subset']:.3f}",
+            f"{row['rare']:.3f} ({row['rare_subset']})",
+            "" if pooled is None else f"{pooled:.3f}",
+            *shown,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
