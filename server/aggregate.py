@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedmce.aggregation import WEIGHTINGS, QualityState, quality, weighted_mean
+from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, weighted_mean
 from fedmce.config.schema import AggregationConfig
 from fedmce.contributions import contributions, pooled, standardised_sums
 from fedmce.models import modality_of, select
@@ -62,6 +62,7 @@ def aggregate(
         # Fusion belongs to no modality, so no contribution speaks for it: rows alone.
         rule = "samples" if modality is None and config.weighting == "contribution" else config.weighting
         ratios = {site: insight.quality.get(site, {}).get(modality or "", 1.0) for site in rows}
-        weights[component] = WEIGHTINGS[rule](rows, ratios)
+        counted = {site: saturated(count, config.saturation_rows) for site, count in rows.items()}
+        weights[component] = WEIGHTINGS[rule](counted, ratios)
         model |= weighted_mean({site: select(accepted[site].update, [component]) for site in rows}, weights[component])
     return GlobalState(state.round + 1, model, insight.state), weights

@@ -2,6 +2,6 @@
 
 from fedmce.aggregation.mean import weighted_mean
 from fedmce.aggregation.quality import QualityState, quality
-from fedmce.aggregation.weighting import WEIGHTINGS, weighting
+from fedmce.aggregation.weighting import WEIGHTINGS, saturated, weighting
 
-__all__ = ["WEIGHTINGS", "QualityState", "quality", "weighted_mean", "weighting"]
+__all__ = ["WEIGHTINGS", "QualityState", "quality", "saturated", "weighted_mean", "weighting"]

@@ -182,6 +182,11 @@ class AggregationConfig(Section):
     """How the server weighs the holders of one component."""
 
     weighting: Literal["contribution", "samples", "uniform"] = "contribution"
+    saturation_rows: float | None = Field(
+        None,
+        gt=0,
+        description="n rows count as n / (1 + n / this), since more rows of one site teach little more; null = as n",
+    )
     source: Literal["received"] = Field(
         "received", description="rows that contributions are measured on: the site's own, model as received"
     )
