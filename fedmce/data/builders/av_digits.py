@@ -38,11 +38,12 @@ VOICES = {
 RATE_WPM = (110, 260)
 PITCH = (15, 85)
 AMPLITUDE = (20, 160)
-SNR_DB = (-5.0, 15.0)
+SNR_DB = (0.0, 20.0)
+ONSET = 0.3  # latest onset, as a share of the room that the word leaves
 NOISE_COLOUR = (0.0, 2.0)
 RECIPE = (
     "espeak-ng word at 22050 Hz, silence trimmed, resampled to 8000 Hz by cutting the spectrum (160/441), placed at a "
-    "random onset in 8250 samples, noise of power spectrum 1/f^colour added at snr_db over the word; 32 frames of 256 "
+    "random onset in the first 0.3 of the room in 8250 samples, noise of power spectrum 1/f^colour added at snr_db over the word; 32 frames of 256 "
     "at hop 250, Hann, |rfft|^2, 20 triangular mel bands 50-4000 Hz, log(power + 1e-7), orthonormal DCT-II, "
     "coefficients 0-12, mean of each coefficient over the recording removed, float16"
 )
@@ -68,7 +69,7 @@ def draw(image: int, seed: int = SEED) -> Utterance:
         rate=int(rng.integers(*RATE_WPM, endpoint=True)),
         pitch=int(rng.integers(*PITCH, endpoint=True)),
         amplitude=int(rng.integers(*AMPLITUDE, endpoint=True)),
-        onset=float(rng.random()),
+        onset=ONSET * float(rng.random()),
         colour=float(rng.uniform(*NOISE_COLOUR)),
         snr_db=float(rng.uniform(*SNR_DB)),
     )
