@@ -19,7 +19,7 @@ from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, draw_site_mask, keep_modalities, observe
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics
 from fedmce.networks import spec_for
-from fedmce.training import DeviceRows
+from fedmce.training import DeviceRows, pick_device
 
 
 @dataclass
@@ -69,15 +69,6 @@ class Workplace:
             first, second = (DeviceRows(rows, statistics, self.names, device) for rows in parts)
             self._device_rows = {key: (first, second)}
         return self._device_rows[key]
-
-
-def pick_device(wanted: str) -> torch.device:
-    """``auto`` is CUDA where there is one; a named device that is not there is refused."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"training.device={wanted}: torch sees no CUDA device here; use cpu or auto")
-    return torch.device(wanted)
 
 
 def site_name(config: RunConfig, node: dict[str, object]) -> str:

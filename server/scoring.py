@@ -18,7 +18,7 @@ from fedmce.metrics import concordance, summary
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
 from fedmce.subsets import all_subsets
-from fedmce.training import DeviceRows, Predictions, predict_subsets
+from fedmce.training import DeviceRows, Predictions, pick_device, predict_subsets
 
 
 class TestRows:
@@ -40,9 +40,7 @@ class TestRows:
         statistics: dict[str, Statistics],
         empty_value: float,
     ) -> None:
-        import torch
-
-        device = torch.device("cuda" if config.training.device != "cpu" and torch.cuda.is_available() else "cpu")
+        device = pick_device(config.training.device)
         self._metric, self._empty_value = dataset.task.metric, empty_value
         self._net = MultimodalNet(spec).to(device)
         self._rows: dict[str, DeviceRows] = {}

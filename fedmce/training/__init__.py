@@ -1,5 +1,6 @@
 """The local loop and the evaluation of all subsets."""
 
+from fedmce.training.device import pick_device
 from fedmce.training.device_rows import DeviceRows
 from fedmce.training.evaluation import Predictions, capability_gaps, predict_subsets
 from fedmce.training.local import TrainingReport, learning_rate, make_optimiser, train_locally
@@ -11,6 +12,7 @@ __all__ = [
     "capability_gaps",
     "learning_rate",
     "make_optimiser",
+    "pick_device",
     "predict_subsets",
     "train_locally",
 ]

@@ -13,12 +13,13 @@ from flwr.app import Context
 from client.app import app
 from client.profile import profile
 from client.rounds import answer
-from client.workplace import open_workplace, pick_device, site_name
+from client.workplace import open_workplace, site_name
 from fedmce.data import FederatedDataset
 from fedmce.errors import ConfigError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, RecordDict, array_record, identity
 from fedmce.missingness import draw_masks
 from fedmce.models import MultimodalNet, Statistics, component_of, modality_of, state_of
+from fedmce.training import pick_device
 from fedmce.wire import Order
 from tests.server.made import CLASSES, MODALITIES, SITES, made_config, same_bits, with_garbage
 
