@@ -147,6 +147,9 @@ class MceConfig(Section):
     name: Literal["mce"] = "mce"
     unimodal_weight: float = Field(1.0, ge=0, description="weight of the unimodal losses (LCE)")
     subset_weight: float = Field(1.0, ge=0, description="weight of subset prediction (RCE)")
+    subset_scale: Literal["mean", "sum"] = Field(
+        "sum", description="proper subsets of a row count as their mean (method.md 2.3) or each like the full set"
+    )
     completion_weight: float = Field(0.1, ge=0, description="weight of completion of hidden tokens (RCE)")
     rarity: Literal["global", "local", "off"] = Field("global", description="A_m: update factor against rarity")
     capability: Literal["gap", "off"] = Field("gap", description="B_m: factor for the capability gap")

@@ -39,7 +39,7 @@ class MceObjective:
         row_p = torch.from_numpy(pairs.row).to(device)
         member_pm = torch.from_numpy(pairs.member).to(device)
         full_p = torch.from_numpy(np.flatnonzero(pairs.is_full)).to(device)
-        share_p = torch.from_numpy(share_of_row(pairs)).to(device)
+        share_p = torch.from_numpy(share_of_row(pairs, config.subset_scale)).to(device)
         available_bm = torch.from_numpy(available).to(device)
 
         token_bmd = net.encode(batch)

@@ -49,11 +49,15 @@ def all_pairs(available_bm: npt.NDArray[np.bool_]) -> Pairs:
     return Pairs(row, codes[which], pattern[row], members(codes, modalities)[which])
 
 
-def share_of_row(pairs: Pairs) -> npt.NDArray[np.float64]:
-    """Weight of each proper subset so that those of a row sum to 1: 1 / (2^|e| - 2); 0 for the full one.
+def share_of_row(pairs: Pairs, scale: str = "mean") -> npt.NDArray[np.float64]:
+    """Weight of each pair in the subset loss of its row; 0 for the full set.
 
-    A row with one modality has no proper subset and so no weight at all (method.md 2.3).
+    ``mean``: 1 / (2^|e| - 2), so that the proper subsets of a row weigh 1 together (method.md 2.3).
+    ``sum``: 1 each, so that a proper subset weighs as much as the full set in the task loss, as it does in
+    the mean over subsets that is scored. A row with one modality has no proper subset and no weight.
     """
+    if scale == "sum":
+        return np.where(pairs.is_full, 0.0, 1.0)
     proper = 2.0 ** pairs_size(pairs.pattern) - 2.0
     return np.where(pairs.is_full, 0.0, 1.0 / np.maximum(proper, 1.0))
 

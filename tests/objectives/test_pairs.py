@@ -39,6 +39,13 @@ def test_shares_of_a_row_s_proper_subsets_are_equal_and_add_up_to_one(available:
         assert len(set(own.tolist())) <= 1
 
 
+@given(available=patterns(4))
+@settings(max_examples=30)
+def test_summed_every_proper_subset_weighs_as_much_as_the_full_set_in_the_task_loss(available: Bools) -> None:
+    pairs = all_pairs(available)
+    assert (share_of_row(pairs, "sum") == ~pairs.is_full).all()
+
+
 def test_more_modalities_than_can_be_listed_are_refused() -> None:
     with pytest.raises(ValueError, match=f"{EXACT_LIMIT + 1} modalities; all subsets are listed up to {EXACT_LIMIT}"):
         all_pairs(np.ones((1, EXACT_LIMIT + 1), dtype=bool))

@@ -140,7 +140,7 @@ class MceTwin:
         total = torch.zeros(())
         for row, held in zip(rows, tokens, strict=True):
             for subset in proper_subsets(tuple(held)):
-                share = 1 / (2 ** len(held) - 2)
+                share = 1 / (2 ** len(held) - 2) if self.config.subset_scale == "mean" else 1.0
                 total = total + share * negative_log_likelihood(fused_logits(net, held, subset), row.target)
         return total / len(rows)
 
