@@ -68,9 +68,9 @@ def test_what_no_accepted_reply_trained_stays_bitwise(federation: Federation) ->
             replies[sent.expected.site] = Message(Error(code=2, reason="away"), reply_to=sent.message)
     before, after = federation.initial.model, federation.commit(replies.values()).model
     assert after.keys() == before.keys()
-    for key in before:
-        of_images = modality_of(component_of(key)) == "image"
-        assert (before[key].tobytes() == after[key].tobytes()) == of_images, key
+    # A layer behind dead units gets no gradient, so what moves is told per component, what stays per array.
+    moved = {component_of(key) for key in before if before[key].tobytes() != after[key].tobytes()}
+    assert moved == {c for c in federation.strategy.roster.components if modality_of(c) != "image"}
 
 
 def test_a_component_with_one_holder_becomes_that_holders_value_bitwise(federation: Federation) -> None:
