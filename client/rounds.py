@@ -7,7 +7,7 @@ import time
 from client.workplace import Workplace
 from fedmce.metrics import Cells
 from fedmce.models import State, Statistics, components, load_state, state_of, trained_rows
-from fedmce.objectives import OBJECTIVES, SiteFacts
+from fedmce.objectives import OBJECTIVES, Objective, SiteFacts
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, Predictions, capability_gaps, learning_rate, predict_subsets, train_locally
 from fedmce.wire import Number, Order
@@ -58,7 +58,7 @@ def answer(
     return numbers, trained
 
 
-def _objective(place: Workplace, order: Order, rows: DeviceRows, received: Predictions):  # type: ignore[no-untyped-def]
+def _objective(place: Workplace, order: Order, rows: DeviceRows, received: Predictions) -> Objective:
     available = rows.observed.available
     facts = SiteFacts(
         modalities=place.names,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
@@ -75,15 +74,11 @@ def site_name(config: RunConfig, node: dict[str, object]) -> str:
     """The site that a node stands for: its own word, or its place in the list of sites."""
     if "site" in node:
         return str(node["site"])
-    names = config.sites or tuple(_dataset(config).sites)
+    names = config.sites or tuple(data.dataset_of(config).sites)
     place, count = int(str(node["partition-id"])), int(str(node["num-partitions"]))
     if count != len(names):
         raise ConfigError(f"{count} nodes for {len(names)} sites ({', '.join(names)}); start one node per site")
     return names[place]
-
-
-def _dataset(config: RunConfig) -> data.FederatedDataset:
-    return data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
 
 
 @lru_cache(maxsize=64)
@@ -91,7 +86,7 @@ def open_workplace(config_json: str, site: str) -> Workplace:
     """Load the site's rows and remove what its mask hides; the full rows are not kept."""
     config = RunConfig.model_validate_json(config_json)
     torch.set_num_threads(config.training.threads)
-    dataset = _dataset(config)
+    dataset = data.dataset_of(config)
     if site not in dataset.sites:
         raise ConfigError(f"site {site!r}: not in {dataset.name}; known: {', '.join(dataset.sites)}")
     rows = dataset.sites[site]

@@ -53,7 +53,7 @@ def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | N
 
 def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter) -> None:
     torch.set_num_threads(config.training.threads)
-    dataset = data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    dataset = data.dataset_of(config)
     sites = config.sites or tuple(dataset.sites)
     masks = draw_masks(dataset, config.missingness, config.seed, sites)
     masks.save(folder / "masks.npz")

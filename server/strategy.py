@@ -7,7 +7,7 @@ our round loop calls them so that deadlines, verdicts and the record stay in our
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -23,7 +23,7 @@ from fedmce.flower_compat import (
     arrays_of,
     payload_bytes,
 )
-from fedmce.models import NetworkSpec, Statistics, component_of
+from fedmce.models import NetworkSpec, State, Statistics, component_of
 from fedmce.wire import MODEL, ORDER, STATISTICS, Order, digest, text_sha256
 from server.aggregate import Insight, aggregate, read_contributions
 from server.gate import Accepted, Expectation, Refused, gate
@@ -118,11 +118,11 @@ class ComponentStrategy(Strategy):
         void = len(accepted) < self.config.aggregation.accept_min or outcome.insight is None
         if void:
             self.state = GlobalState(self.state.round + 1, self.state.model, self.state.quality)
-            self.outcome = RoundOutcome(**{**vars(outcome), "void": True})
+            self.outcome = replace(outcome, void=True)
             return None, None
         assert outcome.insight is not None
         self.state, weights = aggregate(self.state, accepted, self.roster, self.config.aggregation, outcome.insight)
-        self.outcome = RoundOutcome(**{**vars(outcome), "weights": weights})
+        self.outcome = replace(outcome, weights=weights)
         self._committed = array_record(self.state.model)
         return self._committed, MetricRecord({"accepted": len(accepted)})
 
@@ -139,7 +139,7 @@ class ComponentStrategy(Strategy):
         self._sent = [self._message(site, server_round, arrays, model, train) for site in self.roster.profiles]
         return [sent.message for sent in self._sent]
 
-    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: dict, train: bool) -> Sent:  # type: ignore[type-arg]
+    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: State, train: bool) -> Sent:
         granted, held = set(self.roster.granted(site)), self.roster.modalities(site)
         part = {key: value for key, value in model.items() if component_of(key) in granted}
         order = Order(
@@ -163,7 +163,7 @@ class ComponentStrategy(Strategy):
         message = Message(content, self.roster.profiles[site].node_id, kind, group_id=str(server_round))
         return Sent(message, self._expectation(order, part, model))
 
-    def _expectation(self, order: Order, part: dict, model: dict) -> Expectation:  # type: ignore[type-arg]
+    def _expectation(self, order: Order, part: State, model: State) -> Expectation:
         bits = sum(1 << self.roster.names.index(m) for m in order.modalities)
         patterns: dict[int, int] = {}
         for code, rows in self.roster.profiles[order.site].patterns.items():

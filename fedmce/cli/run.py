@@ -49,10 +49,9 @@ def checked_config(overrides: Sequence[str]) -> RunConfig:
     from fedmce.config.agreement import check_against
 
     config = load_config(overrides)
-    from fedmce.data import load_dataset
+    from fedmce.data import dataset_of
 
-    data_dir = Path(config.data_dir) if config.data_dir is not None else None
-    check_against(config, load_dataset(config.dataset, data_dir, config.seed))
+    check_against(config, dataset_of(config))
     return config
 
 

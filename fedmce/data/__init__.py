@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from fedmce.config.schema import AvDigitsConfig, HeartDiseaseConfig, SoundMnistConfig
+from fedmce.config.schema import AvDigitsConfig, HeartDiseaseConfig, RunConfig, SoundMnistConfig
 from fedmce.data import av_digits, heart_disease, sound_mnist  # noqa: F401  # each registers its loader
 from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Task
 from fedmce.errors import DataError
 
-__all__ = ["DATASETS", "FederatedDataset", "Modality", "SiteRows", "Task", "load_dataset"]
+__all__ = ["DATASETS", "FederatedDataset", "Modality", "SiteRows", "Task", "dataset_of", "load_dataset"]
 
 _LOADED: dict[tuple[str, str, int], FederatedDataset] = {}
 _LOCK = threading.Lock()
@@ -44,6 +44,11 @@ def load_dataset(
         if key not in _LOADED:
             _LOADED[key] = _locked(DATASETS[config.name](config, Path(key[1]) if key[1] else None, seed))
         return _LOADED[key]
+
+
+def dataset_of(config: RunConfig) -> FederatedDataset:
+    """The data set of a run: :func:`load_dataset` with the run's own folder and seed."""
+    return load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
 
 
 def _locked(data: FederatedDataset) -> FederatedDataset:

@@ -24,7 +24,7 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
     """
     import fedmce.data as data
 
-    dataset = data.load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    dataset = data.dataset_of(config)
     sites = config.sites or tuple(dataset.sites)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder)
