@@ -56,19 +56,71 @@ class HeartDiseaseConfig(Section):
     validation_share: float = Field(0.15, ge=0, lt=0.5, description="share of each hospital's rows kept for validation")
 
 
-DatasetConfig = Annotated[AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig, Field(discriminator="name")]
+class Leaves100Config(Section):
+    """Three views of the leaves of 100 species, dealt to made sites."""
+
+    name: Literal["leaves100"] = "leaves100"
+    views: tuple[Literal["margin", "shape", "texture"], ...] = Field(
+        ("margin", "shape", "texture"), min_length=1, description="views that take part"
+    )
+    parts: Literal[1, 2, 4, 8, 16] = Field(
+        1, description="cut each view into so many blocks of columns, each a modality of its own; at most 32 in all"
+    )
+    site_count: int = Field(10, ge=1, le=100, description="made sites")
+    label_skew: float | None = Field(
+        None, gt=0, description="Dirichlet concentration of classes over sites; null = every site alike"
+    )
+    test_rows: int = Field(4, ge=1, le=8, description="of a species' 16 leaves, kept for test")
+    validation_rows: int = Field(2, ge=0, le=7, description="of a species' 16 leaves, kept for validation")
+
+    @model_validator(mode="after")
+    def _few_enough(self) -> Leaves100Config:
+        if len(set(self.views)) != len(self.views):
+            raise ValueError(f"views: given {list(self.views)}; each view once")
+        if len(self.views) * self.parts > 32:
+            raise ValueError(f"parts: given {self.parts} of {len(self.views)} views; at most 32 modalities in all")
+        if self.test_rows + self.validation_rows >= 16:
+            raise ValueError("test_rows + validation_rows: a species has 16 leaves, some of which must train")
+        return self
+
+
+class HaptConfig(Section):
+    """Activities of 30 people from a phone at the waist: gravity, body acceleration, gyroscope."""
+
+    name: Literal["hapt"] = "hapt"
+    train_rows: int | None = Field(
+        100, ge=10, description="training windows per person, drawn by seed; null = all that are left"
+    )
+    validation_rows: int = Field(50, ge=0, description="validation windows per person who trains")
+    test_rows: int | None = Field(100, ge=10, description="test windows per unseen person, drawn by seed; null = all")
+    axes: bool = Field(False, description="each axis of each signal is a modality of its own: nine in all")
+
+
+DatasetConfig = Annotated[
+    AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig | Leaves100Config | HaptConfig, Field(discriminator="name")
+]
 
 
 # --- missingness ---------------------------------------------------------------------------------
 
 
-class NaturalConfig(Section):
+class MaskedSection(Section):
+    """What all mechanisms share."""
+
+    bind: Literal["row", "position"] = Field(
+        "row",
+        description="a mask belongs to its row; position = to the place in the shuffled epoch, as in public code that "
+        "thereby shows every row complete sooner or later (only to measure what that defect is worth)",
+    )
+
+
+class NaturalConfig(MaskedSection):
     """Hide nothing: only the gaps that the data came with."""
 
     name: Literal["natural"] = "natural"
 
 
-class ImbalancedConfig(Section):
+class ImbalancedConfig(MaskedSection):
     """One missing rate per modality, the same at every site."""
 
     name: Literal["imbalanced"] = "imbalanced"
@@ -76,7 +128,7 @@ class ImbalancedConfig(Section):
     draw: Literal["exact", "independent"] = Field("exact", description="exact count per site, or each row by itself")
 
 
-class SitewiseConfig(Section):
+class SitewiseConfig(MaskedSection):
     """One missing rate per site and modality; 1 = the site lacks the modality."""
 
     name: Literal["sitewise"] = "sitewise"
@@ -141,21 +193,92 @@ class ModalityDropoutConfig(Section):
     rate: float = Field(0.3, ge=0, lt=1, description="probability to hide a present modality, per row and step")
 
 
+class PublishedConfig(Section):
+    """What the public MCE code does otherwise (method.md 2.6), each behind a switch; all off = repaired.
+
+    The rest of it has names of its own: ``rarity=raw``, ``capability=published``, ``normalise=false``,
+    ``weight_cap=null``, ``detach_target=false``, ``missingness.bind=position``.
+    """
+
+    leak: bool = Field(
+        False, description="subsets, unimodal heads and completion read tokens that were mixed with the hidden ones"
+    )
+    lost_terms: bool = Field(False, description="only the last subset of a row counts in its completion loss")
+    zeros_as_data: bool = Field(False, description="the fused path encodes zeros for what a row lacks")
+    diluted: bool = Field(False, description="rows without a modality enter its unimodal mean with logits 0")
+
+
 class MceConfig(Section):
     """Task + LCE + RCE (method.md 2)."""
 
     name: Literal["mce"] = "mce"
-    unimodal_weight: float = Field(1.0, ge=0, description="weight of the unimodal losses (LCE)")
-    subset_weight: float = Field(1.0, ge=0, description="weight of subset prediction (RCE)")
-    subset_scale: Literal["mean", "sum"] = Field(
-        "sum", description="proper subsets of a row count as their mean (method.md 2.3) or each like the full set"
+    # LCE: learning capability enhancement
+    unimodal_weight: float = Field(1.0, ge=0, description="a_uni: weight of the unimodal losses (LCE)")
+    rarity: Literal["global", "local", "raw", "off"] = Field(
+        "global", description="A_m, rarity: rows over rows that hold m at all sites, here (local, raw = local as published)"
     )
-    completion_weight: float = Field(0.1, ge=0, description="weight of completion of hidden tokens (RCE)")
-    rarity: Literal["global", "local", "off"] = Field("global", description="A_m: update factor against rarity")
-    capability: Literal["gap", "off"] = Field("gap", description="B_m: factor for the capability gap")
-    capability_floor: float = Field(0.5, gt=0, description="b_0: no modality is switched off")
+    capability: Literal["gap", "shapley", "adaptive", "published", "off"] = Field(
+        "gap", description="B_m, capability: gap of the unimodal head, shortfall of the Shapley value, or adaptive"
+    )
+    capability_floor: float = Field(0.5, ge=0, description="b_0: above 0 no modality is switched off")
     smoothing: float = Field(0.9, ge=0, lt=1, description="exponential mean of B_m over batches")
-    weight_cap: float = Field(4.0, ge=1, description="w_max: largest weight of a modality")
+    adaptive_rate: float = Field(1.0, gt=0, description="of capability=adaptive: pull of a gap above the mean gap")
+    normalise: bool = Field(True, description="bring the weights w_m = A_m B_m to mean 1 over the site's modalities")
+    weight_cap: float | None = Field(4.0, ge=1, description="w_max: largest weight of a modality; null = none")
+    value: Literal["accuracy", "probability", "soft_dice", "negative_squared_error"] = Field(
+        "accuracy", description="v_i(S): what the prediction of a row from a subset is worth to LCE"
+    )
+    reference: Literal["running", "frozen"] = Field(
+        "running", description="u_im, the unimodal reference: the model's own heads, or those of warm-up rounds"
+    )
+    warmup_rounds: int = Field(5, ge=1, description="of reference=frozen: first rounds, that train encoders and heads only")
+    incentive: Literal["loss", "step", "rows"] = Field(
+        "loss", description="where w_m acts: unimodal losses, step size of encoder and head, or extra passes over rows"
+    )
+    incentive_cap: float = Field(3.0, ge=1, description="of incentive=step and rows: largest multiple")
+    # RCE: representation capability enhancement
+    subset_weight: float = Field(1.0, ge=0, description="a_sub: weight of subset prediction (RCE)")
+    subset_scale: Literal["mean", "sum"] = Field(
+        "sum", description="subsets of a row count as their mean (method.md 2.3) or each like the full one"
+    )
+    subsets: Literal["auto", "all", "sampled"] = Field(
+        "auto", description="subsets per row: all up to 6 modalities and sampled beyond (auto), or as named"
+    )
+    subset_budget: int = Field(8, ge=2, description="of sampled subsets: how many per row and step")
+    distil_weight: float = Field(0.0, ge=0, description="a_kd: self-distillation from the full to the smaller subsets")
+    distil_temperature: float = Field(2.0, gt=0, description="softness of what is distilled")
+    completion_weight: float = Field(0.1, ge=0, description="a_comp: weight of completion of hidden tokens (RCE)")
+    completion_target: Literal["token", "fused_token"] = Field(
+        "token", description="completion predicts the hidden token, or the fused state of everything the row holds"
+    )
+    completion_distance: Literal["smooth_l1", "cosine", "mse"] = "smooth_l1"
+    detach_target: bool = Field(True, description="no gradient into a completion target; without, tokens collapse")
+    detach_source: bool = Field(False, description="no gradient from completion into the tokens that it reads")
+    train_through: float = Field(
+        0.0, ge=0, description="weight of the task loss on predictions that use completed tokens for what S lacks"
+    )
+    use_completion: Literal["off", "full", "mean"] = Field(
+        "off", description="also score with completed tokens in place of absent ones, or averaged with the plain prediction"
+    )
+    published: PublishedConfig = PublishedConfig()
+
+    @property
+    def completes(self) -> bool:
+        """Completion heads are trained."""
+        return self.completion_weight > 0 or self.train_through > 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> MceConfig:
+        if self.completion_target == "fused_token" and (self.train_through > 0 or self.use_completion != "off"):
+            raise ValueError(
+                "completion_target=fused_token predicts no token, so none can stand in for an absent one; "
+                "train_through and use_completion need completion_target=token"
+            )
+        if self.use_completion != "off" and not self.completes:
+            raise ValueError("use_completion needs completion heads: completion_weight or train_through above 0")
+        if self.capability in ("shapley", "published") and self.subsets == "sampled":
+            raise ValueError(f"capability={self.capability} needs the value of every subset; use gap, or subsets=all")
+        return self
 
 
 ObjectiveConfig = Annotated[TaskObjectiveConfig | ModalityDropoutConfig | MceConfig, Field(discriminator="name")]
@@ -178,6 +301,10 @@ class TrainingConfig(Section):
     )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto")
     amp: bool = Field(False, description="bf16 autocast in training (CUDA)")
+    compile: bool = Field(False, description="torch.compile the fusion and the encoders: long first step, faster later ones")
+    resident: Literal["auto", "always", "never"] = Field(
+        "auto", description="keep a site's rows on the device: when they fit (auto), or as named"
+    )
     threads: int = Field(1, ge=1, description="torch threads per process; part of the determinism promise")
 
 
@@ -190,9 +317,6 @@ class AggregationConfig(Section):
         gt=0,
         description="n rows count as n / (1 + n / this), since more rows of one site teach little more; null = as n",
     )
-    source: Literal["received"] = Field(
-        "received", description="rows that contributions are measured on: the site's own, model as received"
-    )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
     shrink_rows: float = Field(30.0, ge=0, description="rows at which a contribution ratio counts half")
     clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
@@ -201,6 +325,27 @@ class AggregationConfig(Section):
     accept_min: int = Field(1, ge=1, description="with fewer accepted replies the round is void")
     magnitude_limit: float = Field(1e4, gt=0, description="a reply with a larger absolute value is set aside")
     deadline_s: float = Field(900.0, gt=0, description="longest wait for the replies of a round")
+
+
+class ContributionsConfig(Section):
+    """What each modality gives, measured in evaluation mode in every round."""
+
+    source: Literal["received", "heldout", "server"] = Field(
+        "received",
+        description="rows they are measured on: the site's training rows before it trains on the received model, "
+        "rows that it never trains on, or validation rows at the server with the model that the site returned",
+    )
+    heldout_share: float = Field(0.2, gt=0, lt=0.9, description="of source=heldout: share of a site's training rows")
+    value: Literal["accuracy", "probability", "soft_dice", "negative_squared_error"] = Field(
+        "accuracy", description="v_i(S): what the prediction of a row from a subset is worth"
+    )
+    index: Literal["shapley", "banzhaf", "leave_one_out"] = Field(
+        "shapley", description="index that weights and reports use; exact tables hold all of them"
+    )
+    estimator: Literal["auto", "exact", "antithetic", "stratified", "kernel"] = Field(
+        "auto", description="exact up to 8 modalities and antithetic permutations beyond (auto), or as named"
+    )
+    budget: int = Field(64, ge=4, description="of a sampled estimator: subsets predicted per row")
 
 
 class EngineConfig(Section):
@@ -233,6 +378,7 @@ class RunConfig(Section):
     objective: ObjectiveConfig
     training: TrainingConfig
     aggregation: AggregationConfig
+    contributions: ContributionsConfig
     engine: EngineConfig
 
     @model_validator(mode="after")

@@ -13,7 +13,14 @@ from fedmce.cli.compose import load_config
 from fedmce.cli.groups import groups
 from fedmce.config.describe import members
 from fedmce.config.load import config_from_json, config_from_yaml
-from fedmce.config.schema import AggregationConfig, EngineConfig, ModelConfig, RunConfig, TrainingConfig
+from fedmce.config.schema import (
+    AggregationConfig,
+    ContributionsConfig,
+    EngineConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
 
 CHOICES = [(group, choice) for group, choices in groups().items() for choice in choices]
 RATES = "missingness.rates={image:0.5}"
@@ -60,12 +67,14 @@ def test_a_file_states_every_key_of_its_section_and_the_schema_s_defaults(group:
         "model": ModelConfig,
         "training": TrainingConfig,
         "aggregation": AggregationConfig,
+        "contributions": ContributionsConfig,
         "engine": EngineConfig,
     }
     section: type[BaseModel] = plain.get(group) or members(RunConfig.model_fields[group].annotation)[choice]
     chosen = {"model": {"fusion"}, "aggregation": {"weighting", "whole_model"}, "engine": {"name"}}
     own = {"lr"} if (group, choice) == ("training", "gentle") else chosen.get(group, set())
     defaults = {name: field.get_default(call_default_factory=True) for name, field in section.model_fields.items()}
+    defaults = {name: d.model_dump() if isinstance(d, BaseModel) else d for name, d in defaults.items()}
     elsewhere = {"rates"} if group == "missingness" else set()
     assert set(tree) == set(defaults) - elsewhere
     assert {key: value for key, value in tree.items() if key not in own} == {
