@@ -12,7 +12,7 @@ import typer
 from fedmce.config.describe import members
 from fedmce.config.nearest import unknown
 from fedmce.config.schema import RunConfig
-from fedmce.data.originals import FSDD_ARCHIVES
+from fedmce.data.packed import PACKED
 from fedmce.data.sources import SOURCES, Source
 from fedmce.errors import ConfigError
 
@@ -33,7 +33,7 @@ def state(name: str, data_dir: Path) -> str:
     wanted = SOURCES[name]
     if not wanted:
         return "embedded"
-    found = sum(_is_there(source, data_dir / name) for source in wanted)
+    found = sum(_is_there(name, source, data_dir / name) for source in wanted)
     return f"in {data_dir / name}" if found == len(wanted) else f"{found} of {len(wanted)} files"
 
 
@@ -60,10 +60,10 @@ def fetch_dataset(name: str, data_dir: Path) -> None:
     typer.echo(hint, err=True)
 
 
-def _is_there(source: Source, folder: Path) -> bool:
-    # The recordings may lie there under either archive name (fedmce.data.originals).
-    names = (source.file,) if source.sha256 is not None else FSDD_ARCHIVES
-    return any((folder / name).is_file() for name in names)
+def _is_there(name: str, source: Source, folder: Path) -> bool:
+    # An archive may lie there under any of its names (fedmce.data.packed).
+    names = (source.file,) if source.sha256 is not None else PACKED[name][0]
+    return any((folder / file).is_file() for file in names)
 
 
 @contextmanager

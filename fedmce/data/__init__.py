@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from fedmce.config.schema import AvDigitsConfig, HeartDiseaseConfig, RunConfig, SoundMnistConfig
-from fedmce.data import av_digits, heart_disease, sound_mnist  # noqa: F401  # each registers its loader
+from fedmce.config.schema import DatasetConfig, RunConfig
+from fedmce.data import av_digits, hapt, heart_disease, leaves100, sound_mnist  # noqa: F401  # register loaders
 from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Task
 from fedmce.errors import DataError
 
@@ -20,9 +20,7 @@ _LOADED: dict[tuple[str, str, int], FederatedDataset] = {}
 _LOCK = threading.Lock()
 
 
-def load_dataset(
-    config: AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig, data_dir: Path | None, seed: int
-) -> FederatedDataset:
+def load_dataset(config: DatasetConfig, data_dir: Path | None, seed: int) -> FederatedDataset:
     """Load a data set, once per process for equal arguments.
 
     Args:

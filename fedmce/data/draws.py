@@ -75,3 +75,51 @@ def draw_rows(
     if count > len(targets):
         raise ConfigError(f"{where}: {count} rows given; needs at most {len(targets)}, all that there are")
     return np.sort(balanced_order(targets, rng)[:count])
+
+
+def deal_classes(
+    targets: npt.NDArray[np.int64], sites: int, shares: npt.NDArray[np.float64] | None, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Deal rows to made sites, class by class.
+
+    Args:
+        targets: class per row, ``(rows,)``.
+        sites: how many.
+        shares: of each class at each site, ``(classes, sites)``, rows summing to 1; None = every site alike.
+        rng: stream of this purpose.
+
+    Returns:
+        Number of the site per row, ``(rows,)``. Alike: rows of a class, and of all classes, differ by at most one
+        between sites. With shares: a site's rows of a class differ from its share by less than one.
+    """
+    site = np.zeros(targets.shape, dtype=np.int64)
+    order, turn = rng.permutation(sites), 0
+    for target in rng.permutation(np.unique(targets)):
+        rows = rng.permutation(np.flatnonzero(targets == target))
+        if shares is None:
+            site[rows] = order[(turn + np.arange(len(rows))) % sites]
+            turn += len(rows)
+        else:
+            # Systematic sampling: evenly spaced points on the shares laid end to end, one random start.
+            points = (rng.random() + np.arange(len(rows))) / len(rows)
+            site[rows] = np.searchsorted(np.cumsum(shares[target]), points, side="right").clip(max=sites - 1)
+    return site
+
+
+def fill_empty(site: npt.NDArray[np.int64], sites: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Give each site without rows one of the site that has most, while there are rows enough for all.
+
+    Args:
+        site: number of the site per row, ``(rows,)``.
+        sites: how many.
+        rng: stream of this purpose.
+
+    Returns:
+        Number of the site per row; unchanged if no site was empty or there are fewer rows than sites.
+    """
+    site = site.copy()
+    if len(site) < sites:
+        return site
+    while (counts := np.bincount(site, minlength=sites)).min() == 0:
+        site[rng.choice(np.flatnonzero(site == counts.argmax()))] = counts.argmin()
+    return site

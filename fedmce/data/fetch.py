@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedmce import __version__
-from fedmce.data import originals, pairs
+from fedmce.data import originals, packed, pairs
 from fedmce.data.sound_mnist import read_idx
 from fedmce.data.sources import SOURCES, Source
 from fedmce.errors import DataError
@@ -66,19 +66,18 @@ def _silent(file: str, done: int, total: int | None) -> None:
 
 def _bring(name: str, source: Source, where: Path, progress: Progress) -> Path:
     target, part = where / source.file, where / f"{source.file}.part"
-    if source.sha256 is None:
-        for other in originals.FSDD_ARCHIVES:
-            if (where / other).is_file() and _problem(where / other, None) is None:
-                return where / other
-    elif target.is_file() and _problem(target, source.sha256) is None:
-        return target
-    if part.is_file() and _problem(part, source.sha256) is None:
+    for there in [target] if source.sha256 is not None else [where / other for other in packed.PACKED[name][0]]:
+        if there.is_file() and _problem(name, there, source.sha256) is None:
+            return there
+    if not source.urls:
+        raise DataError(f"data fetch {name}: nobody hosts {source.file}, so it cannot be fetched; {packed.HAPT_RECIPE}")
+    if part.is_file() and _problem(name, part, source.sha256) is None:
         part.replace(target)  # an earlier call ended between the last byte and the new name
         return target
     problems = []
     for url in source.urls:
         try:
-            _download(url, source, part, progress)
+            _download(name, url, source, part, progress)
             part.replace(target)
             return target
         except _FetchError as error:
@@ -86,24 +85,24 @@ def _bring(name: str, source: Source, where: Path, progress: Progress) -> Path:
     raise DataError(f"data fetch {name}: {source.file} did not arrive. " + "; ".join(problems))
 
 
-def _download(url: str, source: Source, part: Path, progress: Progress) -> None:
+def _download(name: str, url: str, source: Source, part: Path, progress: Progress) -> None:
     resumed = _receive(url, source.file, part, progress)
-    problem = _problem(part, source.sha256)
+    problem = _problem(name, part, source.sha256)
     if problem and resumed:
         # The old part may be of another version of the file: once more from the beginning.
         part.unlink()
         _receive(url, source.file, part, progress)
-        problem = _problem(part, source.sha256)
+        problem = _problem(name, part, source.sha256)
     if problem:
         part.unlink()
         raise _FetchError(f"{problem}; what came was thrown away")
 
 
-def _problem(path: Path, sha256: str | None) -> str | None:
+def _problem(name: str, path: Path, sha256: str | None) -> str | None:
     """What is wrong with a file, or None."""
     if sha256 is None:
         try:
-            originals.recordings(path)
+            packed.PACKED[name][1](path)
         except DataError as error:
             return str(error)
         return None
@@ -163,7 +162,7 @@ def _write_pairs(data_dir: Path) -> list[Path]:
         path = data_dir / "sound_mnist" / name
         part = path.with_name(f"{name}.part")
         part.write_text(make(*labels), encoding="ascii", newline="\n")
-        problem = _problem(part, originals.SHA256["sound_mnist"][name])
+        problem = _problem("sound_mnist", part, originals.SHA256["sound_mnist"][name])
         if problem:
             part.unlink()
             raise DataError(

@@ -1,24 +1,16 @@
 """Owners' original files: where they lie under ``data_dir``, and their checksums.
 
-Copies under the same names are not always original; a file that differs from its checksum is refused.
+Copies under the same names are not always original; a file that differs from its checksum is refused. Where a
+host packs the same content into other bytes from time to time, the content is compared (:mod:`fedmce.data.packed`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
+from fedmce.data import packed
 from fedmce.errors import DataError
-
-FSDD_COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
-# Both hold the same 3,000 recordings: a plain repack, and the archive as its host makes it.
-FSDD_ARCHIVES = ("fsdd_recordings.zip", f"free-spoken-digit-dataset-{FSDD_COMMIT}.zip")
-SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-RECORDINGS = tuple(sorted(f"{d}_{s}_{i}.wav" for d in range(10) for s in SPEAKERS for i in range(50)))
-# sha256 over the bytes of all 3,000 wav files in string order of their names: hosts pack archives anew
-# from time to time, so an archive's own checksum says nothing lasting.
-RECORDINGS_SHA256 = "ddb17656a0bca4c5ddace082be188ca630516dc2ef1110afe3c4e9cc71173de4"
 
 SHA256: dict[str, dict[str, str]] = {
     "sound_mnist": {
@@ -40,20 +32,21 @@ SHA256: dict[str, dict[str, str]] = {
 
 def folder(dataset: str, data_dir: Path | None) -> Path:
     """Folder of a data set; DataError if no ``data_dir`` was given or the folder is absent."""
-    remedy = f"run `fedmce data fetch {dataset}` or give data_dir=DIR, a folder that holds {dataset}/"
     if data_dir is None:
-        raise DataError(f"data set {dataset}: no data_dir given; needs its downloaded files. {remedy}")
+        raise DataError(f"data set {dataset}: no data_dir given; needs its downloaded files. {_remedy(dataset)}")
     if not (data_dir / dataset).is_dir():
-        raise DataError(f"data set {dataset}: looked in {data_dir / dataset}, no such folder. {remedy}")
+        raise DataError(f"data set {dataset}: looked in {data_dir / dataset}, no such folder. {_remedy(dataset)}")
     return data_dir / dataset
 
 
 def absent(dataset: str, where: Path, names: tuple[str, ...]) -> DataError:
     """The error for a file that is not there, under any of its names."""
-    return DataError(
-        f"data set {dataset}: looked in {where}, no {' or '.join(names)}. "
-        f"run `fedmce data fetch {dataset}` or give data_dir=DIR, a folder that holds {dataset}/"
-    )
+    return DataError(f"data set {dataset}: looked in {where}, no {' or '.join(names)}. {_remedy(dataset)}")
+
+
+def _remedy(dataset: str) -> str:
+    get = f"{packed.HAPT_RECIPE}," if dataset == "hapt" else f"run `fedmce data fetch {dataset}`"
+    return f"{get} or give data_dir=DIR, a folder that holds {dataset}/"
 
 
 def read(dataset: str, data_dir: Path | None, name: str) -> bytes:
@@ -79,41 +72,21 @@ def read(dataset: str, data_dir: Path | None, name: str) -> bytes:
     return content
 
 
-def recordings(path: Path) -> dict[str, bytes]:
-    """The 3,000 wav files of an archive by bare name, after their joint checksum was compared.
+def read_packed(dataset: str, data_dir: Path | None) -> dict[str, bytes]:
+    """Members of a data set's archive, by bare name, after their content was compared.
 
     Args:
-        path: a zip with members ``.../recordings/{digit}_{speaker}_{index}.wav``.
+        dataset: a key of ``packed.PACKED``.
+        data_dir: folder that holds one folder per data set.
 
     Raises:
-        DataError: no whole zip, members missing, or other recordings.
+        DataError: no archive under any of its names, not whole, or with other content.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.rsplit("/", 1)[-1]: name for name in archive.namelist() if "recordings/" in name}
-            missing = [name for name in RECORDINGS if name not in members]
-            if missing:
-                raise DataError(
-                    f"{path}: {len(missing)} of 3,000 recordings are not in it, first recordings/{missing[0]}"
-                )
-            wavs = {name: archive.read(members[name]) for name in RECORDINGS}
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path}: not a whole zip file ({error}). run `fedmce data fetch sound_mnist`") from error
-    digest = hashlib.sha256()
-    for name in RECORDINGS:
-        digest.update(wavs[name])
-    if digest.hexdigest() != RECORDINGS_SHA256:
-        raise DataError(f"{path}: sha256 over its recordings {digest.hexdigest()}; needed {RECORDINGS_SHA256}")
-    return wavs
-
-
-def fsdd(data_dir: Path | None) -> dict[str, bytes]:
-    """Recordings from whichever of the known archives lies in ``data_dir/sound_mnist``."""
-    where = folder("sound_mnist", data_dir)
-    for name in FSDD_ARCHIVES:
+    where, (names, unpack) = folder(dataset, data_dir), packed.PACKED[dataset]
+    for name in names:
         if (where / name).is_file():
-            return recordings(where / name)
-    raise absent("sound_mnist", where, FSDD_ARCHIVES)
+            return unpack(where / name)
+    raise absent(dataset, where, names)
 
 
 def missing(dataset: str, data_dir: Path | None) -> tuple[str, ...]:
@@ -125,5 +98,5 @@ def missing(dataset: str, data_dir: Path | None) -> tuple[str, ...]:
     """
     where = None if data_dir is None else data_dir / dataset
     needed: list[tuple[str, ...]] = [(name,) for name in SHA256.get(dataset, {}) if not name.endswith("_pairs.csv")]
-    needed += [FSDD_ARCHIVES] if dataset == "sound_mnist" else []
+    needed += [packed.PACKED[dataset][0]] if dataset in packed.PACKED else []
     return tuple(names[-1] for names in needed if where is None or not any((where / name).is_file() for name in names))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from fedmce.data.originals import SPEAKERS
+from fedmce.data.packed import SPEAKERS
 
 HEADER = "sample_id,split,speaker,digit,wav,mnist_file,mnist_index"
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}

@@ -86,7 +86,7 @@ def _read(name: str, data_dir: Path | None) -> _Pairs:
     ids, split, speakers, digits, wavs, files, numbers = zip(
         *(line.split(",") for line in _pair_list(name, data_dir).splitlines()[1:]), strict=True
     )
-    recordings = originals.fsdd(data_dir)
+    recordings = originals.read_packed("sound_mnist", data_dir)
     images = np.empty((len(ids), 28, 28), dtype=np.uint8)
     for file in pairs.IMAGES.values():
         rows = np.array([f == file for f in files])

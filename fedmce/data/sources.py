@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedmce.data.originals import FSDD_ARCHIVES, FSDD_COMMIT, SHA256
+from fedmce.data.originals import SHA256
+from fedmce.data.packed import FSDD_ARCHIVES, FSDD_COMMIT, HAPT_ARCHIVES, LEAVES_ARCHIVES
 
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -16,6 +17,10 @@ MNIST_MIRRORS = (
 )
 FSDD_ARCHIVE = f"https://github.com/Jakobovski/free-spoken-digit-dataset/archive/{FSDD_COMMIT}.zip"
 UCI_HEART = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
+UCI_LEAVES = (
+    "https://archive.ics.uci.edu/static/public/241/one+hundred+plant+species+leaves+data+set.zip",
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/00241/100%20leaves%20plant%20species.zip",
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class Source:
 
     Attributes:
         file: name under ``data_dir/<data set>/``.
-        urls: http(s) addresses of the same bytes, tried in order.
-        sha256: of the whole file; None for the archive of recordings, whose 3,000 members are compared instead.
+        urls: http(s) addresses of the same file, tried in order; none where nobody hosts it.
+        sha256: of the whole file; None for an archive whose content is compared instead (:mod:`fedmce.data.packed`).
     """
 
     file: str
@@ -46,4 +51,6 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "heart_disease": tuple(
         Source(file, (UCI_HEART + file,), digest) for file, digest in SHA256["heart_disease"].items()
     ),
+    "leaves100": (Source(LEAVES_ARCHIVES[-1], UCI_LEAVES, None),),
+    "hapt": (Source(HAPT_ARCHIVES[-1], (), None),),  # made from the owners' text by fedmce.data.builders.hapt
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmce.data import originals, sources
+from fedmce.data import originals, packed, sources
 from fedmce.data.fetch import fetch
 from fedmce.data.sources import Source
 from fedmce.errors import DataError
@@ -181,7 +181,7 @@ def test_a_local_path_is_no_address_and_an_unwritable_folder_is_named(tmp_path: 
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_embedded_set_needs_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'mnist' given; known: av_digits, heart_disease, sound_mnist"):
+    with pytest.raises(DataError, match="'mnist' given; known: av_digits, hapt, heart_disease, leaves100, sound_mnist"):
         fetch("mnist", tmp_path)
     assert fetch("av_digits", tmp_path) == []
 
@@ -199,7 +199,7 @@ def test_a_fetched_sound_mnist_is_complete_with_its_pair_lists(tmp_path: Path, s
     here = f"http://127.0.0.1:{server.server_port}/"
     wanted = []
     for entry in sources.SOURCES["sound_mnist"]:
-        archive = next((folder / name for name in originals.FSDD_ARCHIVES if (folder / name).is_file()), None)
+        archive = next((folder / name for name in packed.FSDD_ARCHIVES if (folder / name).is_file()), None)
         path = archive if entry.sha256 is None else folder / entry.file
         assert path is not None
         server.files[f"/{entry.file}"] = path.read_bytes()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedmce.config.schema import SoundMnistConfig
-from fedmce.data import FederatedDataset, load_dataset, originals, pairs, sound_mnist
+from fedmce.data import FederatedDataset, load_dataset, originals, packed, pairs, sound_mnist
 from fedmce.data.spectra import cosines
 from fedmce.errors import ConfigError, DataError
 from tests.data_location import DATA_DIR, needs
@@ -56,16 +56,16 @@ def test_an_archive_with_missing_or_other_recordings_is_refused(tmp_path: Path) 
     path = tmp_path / "a.zip"
     path.write_bytes(b"<html>")
     with pytest.raises(DataError, match="not a whole zip"):
-        originals.recordings(path)
+        packed.recordings(path)
     for count, message in (
         (2999, r"1 of 3,000 recordings .* recordings/9_yweweler_9.wav"),
         (3000, "sha256 over its recordings"),
     ):
         with zipfile.ZipFile(path, "w") as archive:
-            for name in originals.RECORDINGS[:count]:
+            for name in packed.RECORDINGS[:count]:
                 archive.writestr(f"top/recordings/{name}", b"x")
         with pytest.raises(DataError, match=message):
-            originals.recordings(path)
+            packed.recordings(path)
 
 
 def test_without_files_the_message_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_pair_lists_made_from_the_labels_equal_the_published_ones_byte_for_b
 
 @needs("sound_mnist")
 def test_six_speakers_train_on_drawn_rows_and_are_tested_on_the_official_fifty(data: FederatedDataset) -> None:
-    assert counts(data) == {key: [100, 50, 50] for key in originals.SPEAKERS}
+    assert counts(data) == {key: [100, 50, 50] for key in packed.SPEAKERS}
     for site in data.sites.values():
         for part, each in (("train", 10), ("validation", 5), ("test", 5)):
             assert set(np.bincount(site.targets[site.split == part], minlength=10)) == {each}
