@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from benchmarks.pool import Failure, work_off
+from benchmarks.study import LAST_ROUND_ONLY, TUNING_SEEDS, Setting, best_step, mean, paired, train
+
 METHODS = ("fedavg_zero", "fedavg_owner", "modality_dropout", "fedmce")
-TUNING_SEEDS = (1000, 1001)
 SEEDS = tuple(range(10))
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """A data set under a missingness, and the step sizes to choose from, the same for every preset.
+class Protocol(Setting):
+    """A setting, and the step sizes to choose from, the same for every preset."""
 
-    ``rare`` is the subset whose own score is shown beside the mean.
-    """
-
-    name: str
-    overrides: tuple[str, ...]
-    rare: str
     grid: tuple[float, ...]
 
 
@@ -80,24 +78,12 @@ class Cell:
 
 def run_cell(cell: Cell, data_dir: str, extra: tuple[str, ...]) -> dict[str, Any]:
     """Run one cell in this process and keep its scores."""
-    from fedmce._paths import use_app
-
-    use_app()
-    from fedmce.cli.compose import load_config
     from fedmce.record import read_result
-    from simulations import engines
 
     protocol = next(p for p in PROTOCOLS if p.name == cell.protocol)
-    overrides = [
-        *protocol.overrides,
-        f"method={cell.method}",
-        f"training.lr={cell.lr}",
-        f"seed={cell.seed}",
-        f"data_dir={data_dir}",
-    ]
-    config = load_config([*overrides, "evaluate_every=100000", *extra])
+    own = (f"method={cell.method}", f"training.lr={cell.lr}", f"seed={cell.seed}", f"data_dir={json.dumps(data_dir)}")
     with tempfile.TemporaryDirectory() as folder:
-        engines.run(config, Path(folder), lambda row: None)
+        train((*protocol.overrides, *own, LAST_ROUND_ONLY, *extra), Path(folder))
         result = read_result(Path(folder))
     metrics = result.metrics
     assert metrics.validation is not None
@@ -106,15 +92,10 @@ def run_cell(cell: Cell, data_dir: str, extra: tuple[str, ...]) -> dict[str, Any
         "validation": metrics.validation.mean_subset,
         "mean_subset": metrics.mean_subset,
         "per_subset": metrics.per_subset,
-        "secondary": {name: _mean(list(scores.values())) for name, scores in metrics.secondary.items()},
+        "secondary": {name: mean(scores.values()) for name, scores in metrics.secondary.items()},
         "masks_sha256": result.masks_sha256,
         "seconds": result.timing.total_s,
     }
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
 
 
 def run_cells(
@@ -123,19 +104,20 @@ def run_cells(
     """Run the cells that the file does not hold yet; a cell that fails loses only itself."""
     done = {row["key"]: row for row in _rows(path)}
     todo = [cell for cell in cells if cell.key not in done]
-    with ProcessPoolExecutor(workers) as pool:
-        futures = {pool.submit(run_cell, cell, data_dir, extra): cell for cell in todo}
-        for number, future in enumerate(as_completed(futures), start=1):
-            cell = futures[future]
-            try:
-                row = future.result()
-            except Exception as error:
-                print(f"[{number}/{len(todo)}] {cell.key} failed: {type(error).__name__}: {error}", flush=True)
-                continue
-            done[cell.key] = row
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(f"[{number}/{len(todo)}] {cell.key}: {row['mean_subset']:.3f} ({row['seconds']:.0f} s)", flush=True)
+    settled = 0
+
+    def settle(cell: Cell, row: dict[str, Any] | Failure) -> None:
+        nonlocal settled
+        settled += 1
+        if isinstance(row, Failure):
+            print(f"[{settled}/{len(todo)}] {cell.key} failed: {row.reason}", flush=True)
+            return
+        done[cell.key] = row
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"[{settled}/{len(todo)}] {cell.key}: {row['mean_subset']:.3f} ({row['seconds']:.0f} s)", flush=True)
+
+    work_off(lambda: todo, partial(run_cell, data_dir=data_dir, extra=extra), settle, workers)
     return done
 
 
@@ -149,26 +131,15 @@ def best_rates(done: dict[str, dict[str, Any]], protocol: Protocol) -> dict[str,
     """Step size per method with the best mean validation score over the tuning seeds."""
     best = {}
     for method in METHODS:
-        score = {}
+        scores = {}
         for lr in protocol.grid:
             rows = [done.get(Cell(protocol.name, method, lr, seed).key) for seed in TUNING_SEEDS]
-            values = [row["validation"] for row in rows if row is not None]
-            if values:
-                score[lr] = sum(values) / len(values)
-        best[method] = max(score, key=lambda lr: score[lr])
+            scores[lr] = [row["validation"] for row in rows if row is not None]
+        step = best_step(scores)
+        if step is None:
+            raise SystemExit(f"{protocol.name}/{method}: no tuning run is there; look above for why, and start again")
+        best[method] = step
     return best
-
-
-def paired(first: list[float], second: list[float]) -> dict[str, float]:
-    """Mean difference with its paired 95 % t interval."""
-    from scipy import stats
-
-    difference = [a - b for a, b in zip(first, second, strict=True)]
-    n = len(difference)
-    mean = sum(difference) / n
-    spread = math.sqrt(sum((d - mean) ** 2 for d in difference) / (n - 1))
-    half = float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
-    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
 def tabulate(done: dict[str, dict[str, Any]], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -182,13 +153,17 @@ def tabulate(done: dict[str, dict[str, Any]], seeds: tuple[int, ...]) -> list[di
             assert [r["masks_sha256"] for r in rows] == [r["masks_sha256"] for r in ours], (
                 "the pairs do not share masks"
             )
-            mean, rare = [r["mean_subset"] for r in rows], [r["per_subset"][protocol.rare] for r in rows]
+            whole, rare = [r["mean_subset"] for r in rows], [r["per_subset"][protocol.rare] for r in rows]
             entry = {"protocol": protocol.name, "method": method, "lr": rates[method], "seeds": len(rows)}
-            entry |= {"mean_subset": sum(mean) / len(mean), "rare": sum(rare) / len(rare), "rare_subset": protocol.rare}
-            entry["secondary"] = {k: _mean([r["secondary"][k] for r in rows]) for k in rows[0]["secondary"]}
+            entry |= {
+                "mean_subset": sum(whole) / len(whole),
+                "rare": sum(rare) / len(rare),
+                "rare_subset": protocol.rare,
+            }
+            entry["secondary"] = {k: mean(r["secondary"][k] for r in rows) for k in rows[0]["secondary"]}
             if method != "fedmce":
-                entry["fedmce_minus"] = paired([r["mean_subset"] for r in ours], mean)
-                entry["fedmce_minus_rare"] = paired([r["per_subset"][protocol.rare] for r in ours], rare)
+                entry["fedmce_minus"] = asdict(paired([r["mean_subset"] for r in ours], whole))
+                entry["fedmce_minus_rare"] = asdict(paired([r["per_subset"][protocol.rare] for r in ours], rare))
             table.append(entry)
     return table
 
