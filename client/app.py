@@ -58,7 +58,11 @@ def _answer(message: Message, context: Context) -> Message:
     scales = arrays_of(message.content.array_records[STATISTICS])
     statistics = {m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"]) for m in order.modalities}
     numbers, trained = answer(
-        open_workplace(order.config, site), order, arrays_of(message.content.array_records[MODEL]), statistics
+        open_workplace(order.config, site),
+        order,
+        arrays_of(message.content.array_records[MODEL]),
+        statistics,
+        context.state,
     )
     records: Records = {REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
     if trained:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
+from client.facts import site_facts
 from client.workplace import Workplace
+from fedmce.flower_compat import RecordDict
 from fedmce.metrics import Cells
-from fedmce.models import State, Statistics, components, load_state, state_of, trained_rows
-from fedmce.objectives import OBJECTIVES, Objective, SiteFacts
+from fedmce.models import State, Statistics, component_of, components, load_state, state_of, trained_rows
+from fedmce.objectives import OBJECTIVES
 from fedmce.streams import generator
-from fedmce.training import DeviceRows, Predictions, capability_gaps, learning_rate, predict_subsets, train_locally
+from fedmce.training import Predictions, learning_rate, predict_subsets, train_locally
 from fedmce.wire import Number, Order
 
 
 def answer(
-    place: Workplace, order: Order, model: State, statistics: dict[str, Statistics]
+    place: Workplace, order: Order, model: State, statistics: dict[str, Statistics], memory: RecordDict
 ) -> tuple[dict[str, Number], State]:
     """Evaluate the received components, then train them if asked.
 
@@ -23,6 +27,7 @@ def answer(
         order: what the server asks.
         model: the components that the site was given.
         statistics: mean and standard deviation of their modalities.
+        memory: what the node keeps from round to round, at the site alone.
 
     Returns:
         Numbers for the report, and the trained components (empty if the order was to score only).
@@ -40,36 +45,32 @@ def answer(
     if not order.train:
         return numbers, {}
 
+    facts = site_facts(place, order, train, received, memory)
+    stream = generator(place.config.seed, "objective", place.site, order.round)
     report = train_locally(
         net,
-        train,
-        _objective(place, order, train, received),
+        place.rows_to_train(statistics),
+        OBJECTIVES[place.config.objective.name](place.config.objective, facts, stream),
         place.config.training,
         lr=learning_rate(place.config.training, order.round, place.config.rounds),
         order=generator(place.config.seed, "order", place.site, order.round),
+        position_mask=train.observed.available if place.unmasked is not None else None,
     )
     trained = state_of(net)
     counts = trained_rows(train.observed.available, place.names, components(trained))
     if place.config.aggregation.whole_model:
         counts = dict.fromkeys(counts, train.count)
+    counts |= dict.fromkeys(untouched(model, trained), 0)
     numbers |= {f"rows.{name}": count for name, count in counts.items()}
     numbers |= {f"loss.{name}": value for name, value in report.losses.items()}
     numbers |= {"steps": report.steps, "train_s": report.seconds}
     return numbers, trained
 
 
-def _objective(place: Workplace, order: Order, rows: DeviceRows, received: Predictions) -> Objective:
-    available = rows.observed.available
-    facts = SiteFacts(
-        modalities=place.names,
-        rows=rows.count,
-        rows_by_modality={m: int(n) for m, n in zip(place.names, available.sum(axis=0), strict=True)},
-        all_rows=order.all_rows,
-        all_rows_by_modality=dict(zip(place.names, order.all_rows_by_modality, strict=True)),
-        gap=capability_gaps(received, available, place.names),
-    )
-    stream = generator(place.config.seed, "objective", place.site, order.round)
-    return OBJECTIVES[place.config.objective.name](place.config.objective, facts, stream)
+def untouched(received: State, trained: State) -> list[str]:
+    """Components that no step moved: no row trained them, so they do not count in their average."""
+    moved = {component_of(key) for key, value in trained.items() if not np.array_equal(value, received[key])}
+    return [component for component in components(trained) if component not in moved]
 
 
 def _value_columns(received: Predictions, modalities: int) -> dict[str, Number]:

@@ -15,10 +15,10 @@ import fedmce.data as data
 from fedmce.config.schema import RunConfig
 from fedmce.data import Modality, Task
 from fedmce.errors import ConfigError
-from fedmce.missingness import ObservedRows, draw_site_mask, keep_modalities, observe
+from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, keep_modalities, observe
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics
 from fedmce.networks import spec_for
-from fedmce.training import DeviceRows, pick_device
+from fedmce.training import DeviceRows, compiled, pick_device
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Workplace:
         spec: the whole network; the site builds only what it holds.
         train: observed training rows.
         validation: observed validation rows.
+        unmasked: training rows with their natural gaps only; there with ``missingness.bind=position`` alone.
     """
 
     site: str
@@ -42,7 +43,8 @@ class Workplace:
     spec: NetworkSpec
     train: ObservedRows
     validation: ObservedRows
-    _device_rows: dict[tuple[str, ...], tuple[DeviceRows, DeviceRows]] = field(default_factory=dict)
+    unmasked: ObservedRows | None = None
+    _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
 
     @property
@@ -56,17 +58,27 @@ class Workplace:
         Kept between messages: drawing initial values that are overwritten at once costs more than a step.
         """
         if held not in self._nets:
-            self._nets = {held: MultimodalNet(self.spec, held).to(pick_device(self.config.training.device))}
+            net = MultimodalNet(self.spec, held).to(pick_device(self.config.training.device))
+            self._nets = {held: compiled(net) if self.config.training.compile else net}
         return self._nets[held]
 
     def on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, DeviceRows]:
         """Training and validation rows with the given modalities, normalised, on the device; made once."""
+        return self._rows_on_device(statistics)[:2]  # type: ignore[return-value]
+
+    def rows_to_train(self, statistics: dict[str, Statistics]) -> DeviceRows:
+        """Rows that local training visits: the training rows, unless masks belong to positions."""
+        return self._rows_on_device(statistics)[-1 if self.unmasked is not None else 0]
+
+    def _rows_on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, ...]:
         key = tuple(f"{n}:{s.mean.tobytes().hex()}:{s.std.tobytes().hex()}" for n, s in sorted(statistics.items()))
         if key not in self._device_rows:
-            device = pick_device(self.config.training.device)
-            parts = [keep_modalities(rows, self.names, statistics) for rows in (self.train, self.validation)]
-            first, second = (DeviceRows(rows, statistics, self.names, device) for rows in parts)
-            self._device_rows = {key: (first, second)}
+            training = self.config.training
+            whole = [rows for rows in (self.train, self.validation, self.unmasked) if rows is not None]
+            parts = [keep_modalities(rows, self.names, statistics) for rows in whole]
+            device = pick_device(training.device)
+            on_device = tuple(DeviceRows(rows, statistics, self.names, device, training.resident) for rows in parts)
+            self._device_rows = {key: on_device}
         return self._device_rows[key]
 
 
@@ -91,6 +103,7 @@ def open_workplace(config_json: str, site: str) -> Workplace:
         raise ConfigError(f"site {site!r}: not in {dataset.name}; known: {', '.join(dataset.sites)}")
     rows = dataset.sites[site]
     mask, _ = draw_site_mask(dataset, rows, config.missingness, config.seed)
+    by_position, natural = config.missingness.bind == "position", SiteMask(rows.sample_ids, rows.available)
     return Workplace(
         site=site,
         config=config,
@@ -99,4 +112,5 @@ def open_workplace(config_json: str, site: str) -> Workplace:
         spec=spec_for(dataset, config),
         train=observe(rows, mask, dataset.modalities, "train"),
         validation=observe(rows, mask, dataset.modalities, "validation"),
+        unmasked=observe(rows, natural, dataset.modalities, "train") if by_position else None,
     )

@@ -10,10 +10,13 @@ from fedmce.models.spec import NetworkSpec, network_spec
 def spec_for(dataset: FederatedDataset, config: RunConfig) -> NetworkSpec:
     """Heads and completion heads exist only where the objective trains them."""
     objective = config.objective
-    is_mce = objective.name == "mce"
+    if objective.name != "mce":
+        return network_spec(dataset, config.model, needs_heads=False, needs_completion=False)
     return network_spec(
         dataset,
         config.model,
-        needs_heads=is_mce,
-        needs_completion=objective.name == "mce" and objective.completion_weight > 0,
+        needs_heads=True,
+        needs_completion=objective.completes,
+        completion_target=objective.completion_target,
+        use_completion=objective.use_completion,
     )

@@ -215,7 +215,8 @@ class MceConfig(Section):
     # LCE: learning capability enhancement
     unimodal_weight: float = Field(1.0, ge=0, description="a_uni: weight of the unimodal losses (LCE)")
     rarity: Literal["global", "local", "raw", "off"] = Field(
-        "global", description="A_m, rarity: rows over rows that hold m at all sites, here (local, raw = local as published)"
+        "global",
+        description="A_m, rarity: rows over rows that hold m at all sites, here (local, raw = local as published)",
     )
     capability: Literal["gap", "shapley", "adaptive", "published", "off"] = Field(
         "gap", description="B_m, capability: gap of the unimodal head, shortfall of the Shapley value, or adaptive"
@@ -231,7 +232,9 @@ class MceConfig(Section):
     reference: Literal["running", "frozen"] = Field(
         "running", description="u_im, the unimodal reference: the model's own heads, or those of warm-up rounds"
     )
-    warmup_rounds: int = Field(5, ge=1, description="of reference=frozen: first rounds, that train encoders and heads only")
+    warmup_rounds: int = Field(
+        5, ge=1, description="of reference=frozen: first rounds, that train encoders and heads only"
+    )
     incentive: Literal["loss", "step", "rows"] = Field(
         "loss", description="where w_m acts: unimodal losses, step size of encoder and head, or extra passes over rows"
     )
@@ -258,9 +261,10 @@ class MceConfig(Section):
         0.0, ge=0, description="weight of the task loss on predictions that use completed tokens for what S lacks"
     )
     use_completion: Literal["off", "full", "mean"] = Field(
-        "off", description="also score with completed tokens in place of absent ones, or averaged with the plain prediction"
+        "off",
+        description="also score with completed tokens in place of absent ones, or averaged with the plain prediction",
     )
-    published: PublishedConfig = PublishedConfig()
+    published: PublishedConfig = Field(default_factory=PublishedConfig)
 
     @property
     def completes(self) -> bool:
@@ -301,7 +305,9 @@ class TrainingConfig(Section):
     )
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto")
     amp: bool = Field(False, description="bf16 autocast in training (CUDA)")
-    compile: bool = Field(False, description="torch.compile the fusion and the encoders: long first step, faster later ones")
+    compile: bool = Field(
+        False, description="torch.compile the fusion and the encoders: long first step, faster later ones"
+    )
     resident: Literal["auto", "always", "never"] = Field(
         "auto", description="keep a site's rows on the device: when they fit (auto), or as named"
     )

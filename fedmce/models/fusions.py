@@ -8,7 +8,6 @@ over them alone, like its encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,13 +35,44 @@ class FusionInput:
     member_pm: Tensor
 
 
+class Fusion(nn.Module):
+    """State of each pair, then logits from it; the state is what RCE may ask completion to predict.
+
+    Attributes:
+        uses_projection: the first layer lives in the components ``projection.m``.
+    """
+
+    uses_projection = False
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+
+    @staticmethod
+    def state_size(spec: NetworkSpec) -> int:
+        """Length of a state."""
+        return spec.hidden
+
+    def state(self, given: FusionInput) -> Tensor:
+        """What the fusion makes of each pair's subset, ``(pairs, state size)``."""
+        raise NotImplementedError
+
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
+        """Logits ``(pairs, classes)``."""
+        raise NotImplementedError
+
+    def forward(self, given: FusionInput) -> tuple[Tensor, Tensor]:
+        """Logits ``(pairs, classes)`` and states."""
+        state = self.state(given)
+        return self.read(state, given), state
+
+
 def _sum_over_members(value_bmx: Tensor, given: FusionInput) -> Tensor:
     """Sum over the members of each pair's subset, ``(pairs, x)``."""
     kept = torch.where(given.member_pm[:, :, None], value_bmx[given.row_p], 0.0)
     return kept.sum(dim=1)
 
 
-class ConcatFusion(nn.Module):
+class ConcatFusion(Fusion):
     """Concatenated tokens -> hidden layer -> logits; an absent token takes no part.
 
     A linear map of a concatenation is the sum of one map per modality, so the first layer lives in the
@@ -52,14 +82,18 @@ class ConcatFusion(nn.Module):
     uses_projection = True
 
     def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
+        super().__init__(spec)
         self.bias = nn.Parameter(torch.zeros(spec.hidden))
         self.out = nn.Linear(spec.hidden, len(spec.classes))
 
-    def forward(self, given: FusionInput) -> Tensor:
-        """Logits ``(pairs, classes)``."""
+    def state(self, given: FusionInput) -> Tensor:
+        """Hidden layer, ``(pairs, hidden)``."""
         assert given.projected_bmh is not None
-        return self.out((_sum_over_members(given.projected_bmh, given) + self.bias).relu())  # type: ignore[no-any-return]
+        return (_sum_over_members(given.projected_bmh, given) + self.bias).relu()
+
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
+        """Logits ``(pairs, classes)``."""
+        return self.out(state)  # type: ignore[no-any-return]
 
 
 class ResidualFusion(ConcatFusion):
@@ -69,37 +103,42 @@ class ResidualFusion(ConcatFusion):
     modalities say together, which is what sites with few complete rows can afford (method.md 5).
     """
 
-    def forward(self, given: FusionInput) -> Tensor:
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
         """Logits ``(pairs, classes)``."""
         assert given.unimodal_bmc is not None
         count_p = given.member_pm.sum(dim=1, keepdim=True)
-        return super().forward(given) + _sum_over_members(given.unimodal_bmc, given) / count_p
+        return super().read(state, given) + _sum_over_members(given.unimodal_bmc, given) / count_p
 
 
-class MeanFusion(nn.Module):
+class MeanFusion(Fusion):
     """Mean of the tokens in the subset -> hidden layer -> logits."""
 
-    uses_projection = False
-
     def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
+        super().__init__(spec)
         self.net = nn.Sequential(
             nn.Linear(spec.width, spec.hidden), nn.ReLU(), nn.Linear(spec.hidden, len(spec.classes))
         )
 
-    def forward(self, given: FusionInput) -> Tensor:
-        """Logits ``(pairs, classes)``."""
+    def state(self, given: FusionInput) -> Tensor:
+        """Hidden layer, ``(pairs, hidden)``."""
         count_p = given.member_pm.sum(dim=1, keepdim=True)
-        return self.net(_sum_over_members(given.token_bmd, given) / count_p)  # type: ignore[no-any-return]
+        return self.net[1](self.net[0](_sum_over_members(given.token_bmd, given) / count_p))  # type: ignore[no-any-return]
+
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
+        """Logits ``(pairs, classes)``."""
+        return self.net[2](state)  # type: ignore[no-any-return]
 
 
-class TransformerFusion(nn.Module):
+class TransformerFusion(Fusion):
     """One self-attention layer over a class token and the tokens of the subset."""
 
-    uses_projection = False
+    @staticmethod
+    def state_size(spec: NetworkSpec) -> int:
+        """Length of the class token."""
+        return spec.width
 
     def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
+        super().__init__(spec)
         self.kind = nn.Parameter(torch.randn(len(spec.modalities) + 1, spec.width) * 0.02)
         heads = next(n for n in (4, 2, 1) if spec.width % n == 0)
         self.attention = nn.MultiheadAttention(spec.width, heads, batch_first=True)
@@ -109,8 +148,8 @@ class TransformerFusion(nn.Module):
         )
         self.out = nn.Linear(spec.width, len(spec.classes))
 
-    def forward(self, given: FusionInput) -> Tensor:
-        """Logits ``(pairs, classes)``."""
+    def state(self, given: FusionInput) -> Tensor:
+        """Class token after attention, ``(pairs, width)``."""
         member = given.member_pm
         token = torch.where(member[:, :, None], given.token_bmd[given.row_p], 0.0) + self.kind[1:]
         seat = self.kind[:1].expand(len(token), 1, -1)
@@ -118,10 +157,14 @@ class TransformerFusion(nn.Module):
         hidden = torch.cat([torch.zeros_like(member[:, :1]), ~member], dim=1)
         mixed, _ = self.attention(sequence[:, :1], sequence, sequence, key_padding_mask=hidden, need_weights=False)
         state = self.norm1(seat + mixed)
-        return self.out(self.norm2(state + self.feed(state)).squeeze(1))  # type: ignore[no-any-return]
+        return self.norm2(state + self.feed(state)).squeeze(1)  # type: ignore[no-any-return]
+
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
+        """Logits ``(pairs, classes)``."""
+        return self.out(state)  # type: ignore[no-any-return]
 
 
-FUSIONS: dict[str, Callable[[NetworkSpec], nn.Module]] = {
+FUSIONS: dict[str, type[Fusion]] = {
     "concat": ConcatFusion,
     "mean": MeanFusion,
     "residual": ResidualFusion,

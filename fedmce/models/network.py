@@ -25,12 +25,14 @@ class Batch:
         values: per modality observed samples ``(observed, *shape)``; a modality nobody holds is left out.
         position: per modality the row of each sample, int64 ``(observed,)``.
         targets: class index, int64 ``(b,)``.
+        index: which rows of the site these are, int64 ``(b,)``.
     """
 
     rows: int
     values: Mapping[str, Tensor]
     position: Mapping[str, Tensor]
     targets: Tensor
+    index: Tensor | None = None
 
 
 class MultimodalNet(nn.Module):
@@ -49,6 +51,7 @@ class MultimodalNet(nn.Module):
         self.spec = spec
         self.held = tuple(n for n in spec.names if held is None or n in held)
         fusion_class = FUSIONS[spec.fusion]
+        target = spec.width if spec.completion_target == "token" else fusion_class.state_size(spec)
         self.encoder, self.projection = nn.ModuleDict(), nn.ModuleDict()
         self.head, self.completion = nn.ModuleDict(), nn.ModuleDict()
         for modality, kind in zip(spec.modalities, spec.encoders, strict=True):
@@ -57,7 +60,7 @@ class MultimodalNet(nn.Module):
                 continue
             with _stream(seed, f"encoder.{name}"):
                 self.encoder[name] = ENCODERS[kind](modality.shape, spec.width)
-            if getattr(fusion_class, "uses_projection", False):
+            if fusion_class.uses_projection:
                 with _stream(seed, f"projection.{name}"):
                     self.projection[name] = nn.Linear(spec.width, spec.hidden, bias=False)
             if spec.heads:
@@ -65,7 +68,7 @@ class MultimodalNet(nn.Module):
                     self.head[name] = nn.Linear(spec.width, len(spec.classes))
             if spec.completion:
                 with _stream(seed, f"completion.{name}"):
-                    self.completion[name] = CompletionHead(len(spec.names), spec.width, spec.hidden)
+                    self.completion[name] = CompletionHead(len(spec.names), spec.width, spec.hidden, target)
         with _stream(seed, "fusion"):
             self.fusion = fusion_class(spec)
 
@@ -105,7 +108,18 @@ class MultimodalNet(nn.Module):
         unimodal_bmc: Tensor | None = None,
         present: Collection[str] | None = None,
     ) -> Tensor:
-        """Logits ``(pairs, classes)`` of all (row, subset) pairs in one call of the fusion.
+        """Logits ``(pairs, classes)`` of all (row, subset) pairs; see :meth:`fuse_states`."""
+        return self.fuse_states(token_bmd, row_p, member_pm, unimodal_bmc, present)[0]
+
+    def fuse_states(
+        self,
+        token_bmd: Tensor,
+        row_p: Tensor,
+        member_pm: Tensor,
+        unimodal_bmc: Tensor | None = None,
+        present: Collection[str] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``(pairs, classes)`` and fused states of all (row, subset) pairs in one call of the fusion.
 
         Projections and heads of modalities that are not ``present`` in the batch are not touched, so they get
         no gradient rather than a zero one, on which an optimiser with momentum would still move them.
@@ -122,6 +136,36 @@ class MultimodalNet(nn.Module):
         if unimodal_bmc is None:
             unimodal_bmc = self.unimodal(token_bmd, present)
         return self.fusion(FusionInput(token_bmd, projected, unimodal_bmc, row_p, member_pm))  # type: ignore[no-any-return]
+
+    def complete(
+        self, token_bmd: Tensor, row_p: Tensor, member_pm: Tensor, present: Collection[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens of each pair with completed ones for what its subset lacks.
+
+        Every modality whose completion head this copy holds is completed from the subset's tokens; what
+        the row may hold of it is not looked at. Costs one call of each head on all pairs.
+
+        Args:
+            token_bmd: tokens ``(rows, modalities, width)``.
+            row_p: row of each pair, int64 ``(pairs,)``.
+            member_pm: the subset of each pair, bool ``(pairs, modalities)``.
+            present: modalities to complete; default all whose head this copy holds.
+
+        Returns:
+            Tokens ``(pairs, modalities, width)`` and what each pair then has, bool ``(pairs, modalities)``.
+        """
+        token_pmd = torch.where(member_pm[:, :, None], token_bmd[row_p], 0.0)
+        columns, has = [], []
+        for column, name in enumerate(self.spec.names):
+            own = member_pm[:, column]
+            if name in self.completion and (present is None or name in present):
+                guess = self.completion[name](token_pmd, member_pm).to(token_pmd.dtype)
+                columns.append(torch.where(own[:, None], token_pmd[:, column], guess))
+                has.append(torch.ones_like(own))
+            else:
+                columns.append(token_pmd[:, column])
+                has.append(own)
+        return torch.stack(columns, dim=1), torch.stack(has, dim=1)
 
     def _by_modality(
         self, maps: nn.ModuleDict, token_bmd: Tensor, size: int, present: Collection[str] | None

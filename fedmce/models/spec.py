@@ -25,6 +25,8 @@ class NetworkSpec:
         absent: ``skip`` or ``zero_input``.
         heads: unimodal heads exist.
         completion: completion heads exist.
+        completion_target: what they predict, ``token`` or ``fused_token``.
+        use_completion: whether a completed token stands in for an absent one when the model is used.
     """
 
     modalities: tuple[Modality, ...]
@@ -36,6 +38,8 @@ class NetworkSpec:
     absent: str
     heads: bool
     completion: bool
+    completion_target: str = "token"
+    use_completion: str = "off"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +62,13 @@ class NetworkSpec:
 
 
 def network_spec(
-    dataset: FederatedDataset, model: ModelConfig, *, needs_heads: bool, needs_completion: bool
+    dataset: FederatedDataset,
+    model: ModelConfig,
+    *,
+    needs_heads: bool,
+    needs_completion: bool,
+    completion_target: str = "token",
+    use_completion: str = "off",
 ) -> NetworkSpec:
     """The network for a data set; heads exist if the objective or the fusion needs them."""
     encoders = tuple(model.encoders.get(m.name, DEFAULT_ENCODER[m.kind]) for m in dataset.modalities)
@@ -72,4 +82,6 @@ def network_spec(
         absent=model.absent,
         heads=needs_heads or model.fusion == "residual",
         completion=needs_completion and len(dataset.modalities) > 1,
+        completion_target=completion_target,
+        use_completion=use_completion,
     )

@@ -4,7 +4,7 @@ Zhao, Zhang, Zou: "MCE: Towards a General Framework for Handling Missing Modalit
 Missing Rates", Pattern Recognition 172, 2026, 112591. The equations are those of method.md 2, which
 repairs what the public code does otherwise.
 
-L = L_task + a_uni L_uni + a_sub L_sub + a_comp L_comp
+L = L_task + a_uni L_uni + a_sub L_sub + a_comp L_comp [+ a_thr L_through + a_kd L_kd]
 """
 
 from __future__ import annotations
@@ -17,80 +17,170 @@ from torch.nn import functional as F
 
 from fedmce.config.schema import MceConfig
 from fedmce.models import Batch, MultimodalNet
+from fedmce.objectives import published, shortfall
+from fedmce.objectives.completion import completion_loss, hidden_terms
 from fedmce.objectives.lce import LearningCapability
-from fedmce.objectives.objective import Loss, SiteFacts, full_precision, objective
-from fedmce.objectives.pairs import all_pairs, share_of_row
-from fedmce.objectives.rce import completion_loss
+from fedmce.objectives.objective import Emphasis, Loss, Objective, SiteFacts, full_precision, objective
+from fedmce.objectives.plan import BatchPlan, plan_batch, samples_subsets
+from fedmce.objectives.unimodal import WarmUp, unimodal_loss
 
 
 class MceObjective:
     """Every (row, subset) pair of a batch is predicted in one call of the fusion."""
 
-    def __init__(self, config: MceConfig, facts: SiteFacts) -> None:
-        self._config, self._facts = config, facts
+    def __init__(self, config: MceConfig, facts: SiteFacts, generator: np.random.Generator) -> None:
+        self._config, self._facts, self._generator = config, facts, generator
+        self._sampled = samples_subsets(config, len(facts.modalities))
         self._capability: LearningCapability | None = None
+        self._reference: Tensor | None = None
+
+    def emphasis(self) -> Emphasis:
+        """Step sizes or passes by what each modality lacks so far (``incentive``)."""
+        if self._capability is None:
+            return LearningCapability(self._config, self._facts, torch.device("cpu")).emphasis()
+        return self._capability.emphasis()
 
     def __call__(self, net: MultimodalNet, batch: Batch, available: npt.NDArray[np.bool_]) -> Loss:
         """Loss of one batch."""
         config, device = self._config, batch.targets.device
         if self._capability is None:
             self._capability = LearningCapability(config, self._facts, device)
-        pairs = all_pairs(available)
-        row_p = torch.from_numpy(pairs.row).to(device)
-        member_pm = torch.from_numpy(pairs.member).to(device)
-        full_p = torch.from_numpy(np.flatnonzero(pairs.is_full)).to(device)
-        share_p = torch.from_numpy(share_of_row(pairs, config.subset_scale)).to(device)
-        available_bm = torch.from_numpy(available).to(device)
-
-        token_bmd = net.encode(batch)
-        unimodal_bmc = net.unimodal(token_bmd, batch.values)
+        plan = plan_batch(config, net, batch, available, self._generator)
+        unimodal_bmc = net.unimodal(plan.token_bmd, batch.values)
         assert unimodal_bmc is not None
-        logits_pc = full_precision(net.fuse(token_bmd, row_p, member_pm, unimodal_bmc, batch.values))
-        loss_p = F.cross_entropy(logits_pc, batch.targets[row_p], reduction="none")
-        task = loss_p[full_p].mean()
-        subset = (share_p.to(loss_p.dtype) * loss_p).sum() / batch.rows
-
-        held = [net.spec.names.index(m) for m in self._capability.held]
-        alone_bmc, held_bm = full_precision(unimodal_bmc[:, held]), available_bm[:, held]
-        right_b = logits_pc.detach()[full_p].argmax(dim=1) == batch.targets
-        self._capability.observe(right_b, alone_bmc.detach().argmax(dim=2) == batch.targets[:, None], held_bm)
-        weight_h = self._capability.weights()
-        unimodal = unimodal_loss(alone_bmc, batch.targets, held_bm, weight_h)
-
-        total = task + config.unimodal_weight * unimodal + config.subset_weight * subset
-        parts = {"task": task.detach(), "unimodal": unimodal.detach(), "subset": subset.detach()}
+        logits_pc, state_px = self._predict(net, batch, plan, unimodal_bmc)
+        loss_p = F.cross_entropy(logits_pc, plan.target_p, reduction="none")
+        parts = {
+            "task": loss_p[plan.full_b].mean(),
+            "subset": (plan.share_p.to(loss_p.dtype) * loss_p).sum() / batch.rows,
+        }
+        alone_bmc = full_precision(unimodal_bmc)
+        if self._capability.observes:
+            self._observe(batch, plan, logits_pc.detach(), alone_bmc.detach())
+        weight_m = self._by_modality(self._capability.loss_weights(), len(net.spec.names))
+        parts["unimodal"] = self._unimodal(alone_bmc, batch.targets, plan.available_bm, weight_m)
         if config.completion_weight > 0 and len(net.completion):
-            weight_m = weight_h.new_zeros(len(net.spec.names)).index_copy(
-                0, torch.tensor(held, device=device), weight_h
+            parts["completion"] = self._completion(net, plan, state_px, weight_m)
+        if config.train_through > 0 and len(net.completion):
+            parts["through"] = self._through(net, batch, plan)
+        if config.distil_weight > 0:
+            parts["distil"] = self._distil(batch, plan, logits_pc)
+        weight = {
+            "task": 1.0,
+            "unimodal": config.unimodal_weight,
+            "subset": config.subset_weight,
+            "completion": config.completion_weight,
+            "through": config.train_through,
+            "distil": config.distil_weight,
+        }
+        total = torch.stack([weight[name] * part for name, part in parts.items() if weight[name] > 0]).sum()
+        return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def _predict(
+        self, net: MultimodalNet, batch: Batch, plan: BatchPlan, unimodal_bmc: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits in full precision and fused states of all pairs."""
+        switches = self._config.published
+        if not (switches.leak or switches.zeros_as_data):
+            logits_pc, state_px = net.fuse_states(
+                plan.token_bmd, plan.row_p, plan.member_pm, unimodal_bmc, batch.values
             )
-            completion = completion_loss(net, full_precision(token_bmd), row_p, member_pm, available_bm, weight_m)
-            total = total + config.completion_weight * completion
-            parts["completion"] = completion.detach()
-        return Loss(total, parts)
+            return full_precision(logits_pc), full_precision(state_px)
+        # The public code has two paths: the fused one for everything a row holds, and that of its subsets. Both
+        # kinds of tokens are stacked, so that the fusion is still called once.
+        own_bmd, has_bm = plan.own_bmd, plan.available_bm
+        if switches.zeros_as_data:
+            own_bmd, has_bm = published.zeros_encoded(net, own_bmd, has_bm, batch)
+        row_p, member_pm = plan.row_p + batch.rows, plan.member_pm.clone()
+        row_p[plan.full_b] -= batch.rows
+        member_pm[plan.full_b] = has_bm
+        logits_pc, state_px = net.fuse_states(
+            torch.cat([own_bmd, plan.token_bmd]), row_p, member_pm, present=batch.values
+        )
+        return full_precision(logits_pc), full_precision(state_px)
 
+    def _observe(self, batch: Batch, plan: BatchPlan, logits_pc: Tensor, alone_bmc: Tensor) -> None:
+        """Fold the batch into B_m."""
+        config, capability = self._config, self._capability
+        assert capability is not None
+        rows_m = plan.available_bm.sum(dim=0)
+        seen = shortfall.Observed(
+            value_p=shortfall.values(config.value, logits_pc, plan.target_p),
+            row_p=plan.row_p,
+            full_b=plan.full_b,
+            alone_bm=self._alone(batch, alone_bmc),
+            available_bm=plan.available_bm,
+        )
+        lack_m = shortfall.lack(config, self._facts, seen, plan.pairs, plan.available, plan.member_pm)
+        capability.observe(lack_m, rows_m)
 
-def unimodal_loss(logits_bhc: Tensor, target_b: Tensor, available_bh: Tensor, weight_h: Tensor) -> Tensor:
-    """L_uni: weighted mean over the modalities in the batch of the mean loss over the rows that hold them.
+    def _alone(self, batch: Batch, alone_bmc: Tensor) -> Tensor:
+        """u_im of the batch's rows, ``(rows, modalities)``."""
+        if self._facts.reference is None:
+            rows, modalities, classes = alone_bmc.shape
+            flat = shortfall.values(
+                self._config.value, alone_bmc.reshape(-1, classes), batch.targets.repeat_interleave(modalities)
+            )
+            return flat.reshape(rows, modalities)
+        if self._reference is None:
+            self._reference = torch.from_numpy(self._facts.reference).to(alone_bmc.device)
+        assert batch.index is not None, "a frozen reference needs to know which rows a batch holds"
+        return self._reference[batch.index]
 
-    Args:
-        logits_bhc: of the unimodal heads of the held modalities.
-        target_b: class index.
-        available_bh: bool.
-        weight_h: w_m.
+    def _by_modality(self, weight_h: Tensor, modalities: int) -> Tensor:
+        """Weights of held modalities in data set order, 0 elsewhere."""
+        assert self._capability is not None
+        return weight_h.new_zeros(modalities).index_copy(0, self._capability.columns, weight_h)
 
-    Returns:
-        Scalar; a modality that no row of the batch holds adds neither to the sum nor to the count.
-    """
-    rows, held, classes = logits_bhc.shape
-    loss_bh = F.cross_entropy(
-        logits_bhc.reshape(-1, classes), target_b.repeat_interleave(held), reduction="none"
-    ).reshape(rows, held)
-    rows_h = available_bh.sum(dim=0)
-    mean_h = torch.where(available_bh, loss_bh, 0.0).sum(dim=0) / rows_h.clamp(min=1)
-    return (weight_h * mean_h).sum() / (rows_h > 0).sum().clamp(min=1)
+    def _unimodal(self, alone_bmc: Tensor, target_b: Tensor, available_bm: Tensor, weight_m: Tensor) -> Tensor:
+        if self._config.published.diluted:
+            return (weight_m * published.diluted_unimodal_losses(alone_bmc, target_b, available_bm)).mean()
+        return unimodal_loss(alone_bmc, target_b, available_bm, weight_m)
+
+    def _completion(self, net: MultimodalNet, plan: BatchPlan, state_px: Tensor, weight_m: Tensor) -> Tensor:
+        config = self._config
+        token_bmd = full_precision(plan.token_bmd)
+        target = token_bmd if config.completion_target == "token" else state_px[plan.full_b]
+        draw = self._generator if self._sampled else None
+        return completion_loss(
+            net,
+            token_bmd.detach() if config.detach_source else token_bmd,
+            target.detach() if config.detach_target else target,
+            hidden_terms(plan.pairs, plan.available, draw, config.published.lost_terms),
+            plan.row_p,
+            plan.member_pm,
+            weight_m,
+            config.completion_distance,
+        )
+
+    def _through(self, net: MultimodalNet, batch: Batch, plan: BatchPlan) -> Tensor:
+        """Task loss on predictions that use completed tokens for what a subset lacks (method.md 2.4, 5.4).
+
+        Every pair that lacks a modality of the batch counts: all of them alike (``subset_scale=sum``), or as
+        their mean over the row.
+        """
+        token_pmd, has_pm = net.complete(plan.token_bmd, plan.row_p, plan.member_pm, batch.values)
+        logits_pc = net.fuse(token_pmd, torch.arange(len(has_pm), device=has_pm.device), has_pm, present=batch.values)
+        loss_p = F.cross_entropy(full_precision(logits_pc), plan.target_p, reduction="none")
+        lacks_p = (has_pm & ~plan.member_pm).any(dim=1).to(loss_p.dtype)
+        if self._config.subset_scale == "mean":
+            count_b = lacks_p.new_zeros(batch.rows).index_add(0, plan.row_p, lacks_p)
+            lacks_p = lacks_p / count_b.clamp(min=1)[plan.row_p]
+        return (lacks_p * loss_p).sum() / batch.rows
+
+    def _distil(self, batch: Batch, plan: BatchPlan, logits_pc: Tensor) -> Tensor:
+        """Self-distillation: T^2 KL(g(T, e) / T, no gradient, to g(T, S) / T), with the shares of the subset loss.
+
+        Source: Hinton, Vinyals, Dean 2015, eq. 4, with the full set as teacher of its subsets.
+        """
+        soft = self._config.distil_temperature
+        teacher_bc = (logits_pc[plan.full_b].detach() / soft).log_softmax(dim=1)
+        student_pc = (logits_pc / soft).log_softmax(dim=1)
+        apart_p = F.kl_div(student_pc, teacher_bc[plan.row_p], reduction="none", log_target=True).sum(dim=1)
+        return soft**2 * (plan.share_p.to(apart_p.dtype) * apart_p).sum() / batch.rows
 
 
 @objective("mce")
-def mce(config: MceConfig, facts: SiteFacts, generator: np.random.Generator) -> MceObjective:
-    """Task + LCE + RCE."""
-    return MceObjective(config, facts)
+def mce(config: MceConfig, facts: SiteFacts, generator: np.random.Generator) -> Objective:
+    """Task + LCE + RCE, or the warm-up of its frozen reference."""
+    return WarmUp() if facts.warming else MceObjective(config, facts, generator)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fedmce.config.schema import ModalityDropoutConfig
 from fedmce.models import Batch, MultimodalNet
-from fedmce.objectives.objective import Loss, SiteFacts, objective
+from fedmce.objectives.objective import Even, Loss, SiteFacts, objective
 from fedmce.objectives.task import fused_task_loss
 
 
@@ -22,7 +22,7 @@ def dropped(available_bm: npt.NDArray[np.bool_], rate: float, generator: np.rand
     return kept
 
 
-class ModalityDropout:
+class ModalityDropout(Even):
     """mean_i l(g(T_i, S_i), y_i) with S_i a random non-empty part of e_i."""
 
     def __init__(self, rate: float, generator: np.random.Generator) -> None:

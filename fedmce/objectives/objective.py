@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,8 +33,12 @@ class SiteFacts:
         rows_by_modality: of these, rows that hold m: n_km.
         all_rows: training rows of all sites, sum N_k, from the profile round.
         all_rows_by_modality: sum over sites of n_km.
-        gap: per modality, how often the received model was right with everything where the unimodal
-            head was wrong; starting value of B_m. A modality that the site lacks may be left out.
+        lack: per modality, what capability B_m starts from: its mean shortfall on the received model. A
+            modality that the site lacks may be left out.
+        class_rows: training rows of the site per class: behind v(nothing) of its Shapley values.
+        reference: values u_im of the frozen unimodal reference, ``(rows of the site, modalities)``; None if
+            the reference is the running model.
+        warming: this is a warm-up round of the frozen reference.
     """
 
     modalities: tuple[str, ...]
@@ -42,7 +46,23 @@ class SiteFacts:
     rows_by_modality: dict[str, int]
     all_rows: int
     all_rows_by_modality: dict[str, int]
-    gap: dict[str, float]
+    lack: dict[str, float]
+    class_rows: tuple[int, ...] = (1, 1)
+    reference: npt.NDArray[np.float32] | None = None
+    warming: bool = False
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """How much more a modality gets than the best-equipped one (method.md 2.2); 1 where it is left out.
+
+    Attributes:
+        step: multiple of the step size of the modality's encoder and head.
+        rows: passes over the rows that hold the modality, per local epoch.
+    """
+
+    step: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, float] = field(default_factory=dict)
 
 
 class Objective(Protocol):
@@ -52,10 +72,28 @@ class Objective(Protocol):
         """Loss of a batch whose availability is bool ``(rows, modalities)`` (on the CPU)."""
         ...
 
+    def emphasis(self) -> Emphasis:
+        """What the next local epoch shall emphasise; read once per epoch."""
+        ...
+
+
+class Even:
+    """For objectives that treat all modalities alike."""
+
+    def emphasis(self) -> Emphasis:
+        """Nothing is emphasised."""
+        return Emphasis()
+
 
 def full_precision(value: Tensor) -> Tensor:
     """At least float32, so that losses add up in full precision under AMP; doubles stay doubles."""
     return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
+def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """A planned array on the device; to a GPU from pinned memory, so that the host does not wait for the copy."""
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 Factory = Callable[[Any, SiteFacts, np.random.Generator], Objective]

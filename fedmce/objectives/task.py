@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fedmce.config.schema import TaskObjectiveConfig
 from fedmce.models import Batch, MultimodalNet
-from fedmce.objectives.objective import Loss, SiteFacts, full_precision, objective
+from fedmce.objectives.objective import Even, Loss, SiteFacts, full_precision, objective, to_device
 
 
 def fused_task_loss(net: MultimodalNet, batch: Batch, member_bm: npt.NDArray[np.bool_]) -> Loss:
@@ -18,14 +18,14 @@ def fused_task_loss(net: MultimodalNet, batch: Batch, member_bm: npt.NDArray[np.
     logits = net.fuse(
         net.encode(batch),
         torch.arange(batch.rows, device=device),
-        torch.from_numpy(member_bm).to(device, non_blocking=True),
+        to_device(member_bm, device),
         present=batch.values,
     )
     loss = F.cross_entropy(full_precision(logits), batch.targets)
     return Loss(loss, {"task": loss.detach()})
 
 
-class TaskObjective:
+class TaskObjective(Even):
     """mean_i l(g(T_i, e_i), y_i) (method.md 2.1)."""
 
     def __call__(self, net: MultimodalNet, batch: Batch, available: npt.NDArray[np.bool_]) -> Loss:

@@ -7,19 +7,25 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fedmce.missingness import ObservedRows
 from fedmce.models import Batch, Statistics, normalise
+from fedmce.objectives.objective import to_device
+
+FREE_SHARE = 0.5  # of the free memory of a GPU that the rows of a site may take
 
 
 class DeviceRows:
-    """Observed rows of one site and split, resident on the device.
+    """Observed rows of one site and split, resident on the device if they fit.
 
     Args:
         rows: what the site may see.
         statistics: pooled mean and standard deviation per modality that the site holds.
         modalities: names in data set order.
-        device: where the values go.
+        device: where batches go.
+        resident: ``always``, ``never`` (rows stay in host memory, batches are copied from pinned memory without
+            waiting), or ``auto``: if they take at most half of the device's free memory.
     """
 
     def __init__(
@@ -28,31 +34,56 @@ class DeviceRows:
         statistics: Mapping[str, Statistics],
         modalities: tuple[str, ...],
         device: torch.device,
+        resident: str = "auto",
     ) -> None:
         self.observed = rows
         self.device = device
         self._modalities = modalities
         self._targets = torch.from_numpy(rows.targets).to(device)
-        self._values = {
-            name: torch.from_numpy(normalise(rows.values[name], statistics[name])).to(device)
+        values = {
+            name: torch.from_numpy(normalise(rows.values[name], statistics[name]))
             for name in modalities
             if name in statistics and len(rows.values[name])
         }
+        stays = resident == "always" or (resident == "auto" and _fits(values, device))
+        self._home = device if stays else torch.device("cpu")
+        self._values = {name: value.to(self._home) for name, value in values.items()}
 
     @property
     def count(self) -> int:
         """Number of rows."""
         return self.observed.rows
 
-    def batch(self, chosen: npt.NDArray[np.int64]) -> tuple[Batch, npt.NDArray[np.bool_]]:
-        """The chosen rows, and their availability bool ``(rows, modalities)`` on the CPU."""
+    def batch(
+        self, chosen: npt.NDArray[np.int64], mask_bm: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[Batch, npt.NDArray[np.bool_]]:
+        """The chosen rows, and their availability bool ``(rows, modalities)`` on the CPU.
+
+        Args:
+            chosen: rows of the site.
+            mask_bm: hides more than the rows' own gaps; a row that would be left with nothing keeps what it has.
+        """
         available = self.observed.available[chosen]
+        if mask_bm is not None:
+            kept = available & mask_bm
+            available = np.where(kept.any(axis=1, keepdims=True), kept, available)
         values, position = {}, {}
         for column, name in enumerate(self._modalities):
             where = np.flatnonzero(available[:, column])
             if len(where) and name in self._values:
-                slot = torch.from_numpy(self.observed.slot[chosen[where], column]).to(self.device, non_blocking=True)
-                values[name] = self._values[name].index_select(0, slot)
-                position[name] = torch.from_numpy(where).to(self.device, non_blocking=True)
-        rows = torch.from_numpy(chosen).to(self.device, non_blocking=True)
-        return Batch(len(chosen), values, position, self._targets.index_select(0, rows)), available
+                values[name] = self._samples(name, self.observed.slot[chosen[where], column])
+                position[name] = to_device(where, self.device)
+        index = to_device(chosen, self.device)
+        return Batch(len(chosen), values, position, self._targets.index_select(0, index), index), available
+
+    def _samples(self, name: str, slot: npt.NDArray[np.int64]) -> Tensor:
+        """Stored samples of a modality, on the device."""
+        found = self._values[name].index_select(0, to_device(slot, self._home))
+        return found if self._home == self.device else found.pin_memory().to(self.device, non_blocking=True)
+
+
+def _fits(values: Mapping[str, Tensor], device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(value.nbytes for value in values.values()) <= FREE_SHARE * free

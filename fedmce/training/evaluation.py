@@ -27,7 +27,8 @@ class Predictions:
         pattern: code of what the row holds, int64 ``(pairs,)``.
         probability: float64 ``(pairs, classes)``.
         target: class of the row, int64 ``(pairs,)``.
-        alone_right: bool ``(rows, modalities)``: the unimodal head is right; None without heads.
+        alone: of the unimodal heads, float64 ``(rows, modalities, classes)``, any value where the row lacks
+            the modality; None without heads.
     """
 
     row: npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ class Predictions:
     pattern: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float64]
     target: npt.NDArray[np.int64]
-    alone_right: npt.NDArray[np.bool_] | None
+    alone: npt.NDArray[np.float64] | None
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -59,7 +60,7 @@ def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
     """Score every non-empty subset of what each row holds; encoders run once per row and modality."""
     net.eval()
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
-    alone: list[npt.NDArray[np.bool_]] = []
+    alone: list[npt.NDArray[np.float64]] = []
     for start in range(0, rows.count, CHUNK):
         chosen = np.arange(start, min(start + CHUNK, rows.count))
         batch, available = rows.batch(chosen)
@@ -71,30 +72,10 @@ def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
         probability = logits.double().softmax(dim=1).cpu().numpy()
         parts.append((pairs.row + start, pairs.subset, pairs.pattern, probability))
         if unimodal is not None:
-            alone.append((unimodal.argmax(dim=2) == batch.targets[:, None]).cpu().numpy() & available)
+            alone.append(unimodal.double().softmax(dim=2).cpu().numpy())
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Predictions(none, none, none, np.zeros((0, len(net.spec.classes))), none, None)
     row_p, subset, pattern, probability = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     target = rows.observed.targets[row_p]
     return Predictions(row_p, subset, pattern, probability, target, np.concatenate(alone) if alone else None)
-
-
-def capability_gaps(
-    predictions: Predictions, available: npt.NDArray[np.bool_], modalities: tuple[str, ...]
-) -> dict[str, float]:
-    """Per modality: share of its rows where everything is right and the unimodal head is wrong.
-
-    The starting value of LCE's B_m in a round, measured on the model as received. Empty without heads.
-    """
-    if predictions.alone_right is None:
-        return {}
-    full = predictions.subset == predictions.pattern
-    right = np.zeros(len(available), dtype=bool)
-    right[predictions.row[full]] = predictions.right[full]
-    gaps = {}
-    for column, name in enumerate(modalities):
-        held = available[:, column]
-        if held.any():
-            gaps[name] = float((right & ~predictions.alone_right[:, column])[held].mean())
-    return gaps

@@ -10,7 +10,7 @@ from fedmce.contributions import contributions
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import MultimodalNet, Statistics
 from fedmce.subsets import members
-from fedmce.training import DeviceRows, Predictions, capability_gaps, predict_subsets
+from fedmce.training import DeviceRows, Predictions, predict_subsets
 from fedmce.training import evaluation as room
 from tests.oracles.mce_rows import Row, fused_logits, tokens_of
 from tests.oracles.worlds import Bools, lively, make_site, plain_statistics, rows_of, small_spec
@@ -49,7 +49,7 @@ def test_rows_are_cut_into_chunks_without_a_trace(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(cut.row, whole.row)
     assert np.array_equal(cut.subset, whole.subset)
     np.testing.assert_allclose(cut.probability, whole.probability, rtol=1e-5)
-    assert np.array_equal(cut.alone_right, whole.alone_right)
+    assert np.array_equal(cut.alone, whole.alone)
 
 
 def test_no_rows_give_no_predictions() -> None:
@@ -64,41 +64,11 @@ def test_no_rows_give_no_predictions() -> None:
 def test_the_unimodal_heads_are_scored_where_the_modality_is_there() -> None:
     found, rows = predict_subsets(NET, device_rows()), device_rows()
     batch, available = rows.batch(np.arange(8))
-    assert found.alone_right is not None
-    assert not (found.alone_right & ~available).any()
+    assert found.alone is not None
     for column, name in enumerate(SPEC.names):
         guess = NET.head[name](NET.encoder[name](batch.values[name])).argmax(dim=1)
         held = batch.position[name]
-        assert found.alone_right[held, column].tolist() == (guess == batch.targets[held]).tolist()
-
-
-def handmade(right: list[bool], alone: Bools | None, codes: list[int]) -> tuple[Predictions, Bools]:
-    """Full pairs only; a right one puts all on the class, a wrong one on another."""
-    target = np.zeros(len(codes), np.int64)
-    probability = np.array([[1.0, 0.0] if r else [0.0, 1.0] for r in right])
-    pattern = np.array(codes)
-    return Predictions(np.arange(len(codes)), pattern, pattern, probability, target, alone), rows_of(codes, 2)
-
-
-def test_capability_gaps_by_hand() -> None:
-    alone = np.array([[True, False], [False, False], [False, True], [False, False]])
-    predictions, available = handmade([True, True, False, True], alone, [3, 3, 3, 1])
-    assert capability_gaps(predictions, available, ("a", "b")) == {"a": pytest.approx(2 / 4), "b": pytest.approx(2 / 3)}
-
-
-def test_a_modality_that_the_site_lacks_has_no_gap_and_a_network_without_heads_none_at_all() -> None:
-    predictions, available = handmade([True, True], np.array([[False, False], [True, False]]), [1, 1])
-    assert capability_gaps(predictions, available, ("a", "b")) == {"a": 0.5}
-    headless, available = handmade([True, True], None, [1, 3])
-    assert capability_gaps(headless, available, ("a", "b")) == {}
-
-
-def test_the_gap_compares_with_everything_that_the_row_holds() -> None:
-    """Row 0 is right with a alone and wrong with both: pairs of smaller subsets take no part."""
-    row, subset, pattern = np.array([0, 0, 0]), np.array([1, 2, 3]), np.array([3, 3, 3])
-    probability = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    predictions = Predictions(row, subset, pattern, probability, np.zeros(3, np.int64), np.zeros((1, 2), dtype=bool))
-    assert capability_gaps(predictions, rows_of([3], 2), ("a", "b")) == {"a": 0.0, "b": 0.0}
+        assert found.alone[held, column].argmax(axis=1).tolist() == guess.tolist()
 
 
 def test_values_are_ones_where_the_prediction_is_right() -> None:

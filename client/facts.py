@@ -1,0 +1,61 @@
+"""What an objective is told of its site before a local training, and what the site remembers of warm-up rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from client.workplace import Workplace
+from fedmce.flower_compat import RecordDict, array_record, arrays_of
+from fedmce.objectives import SiteFacts
+from fedmce.training import DeviceRows, Predictions, starting_lack, unimodal_values
+from fedmce.wire import Order
+
+REFERENCE = "reference"  # record in the node's own state: per row, so it never travels
+
+
+def site_facts(
+    place: Workplace, order: Order, rows: DeviceRows, received: Predictions, memory: RecordDict
+) -> SiteFacts:
+    """Facts of this site in this round.
+
+    Args:
+        place: the site.
+        order: counts over all sites, number of the round.
+        rows: the rows that are trained on, with what the received components can use of them.
+        received: predictions of the received model on these rows.
+        memory: Flower's state of the node.
+    """
+    objective, available = place.config.objective, rows.observed.available
+    facts = SiteFacts(
+        modalities=place.names,
+        rows=rows.count,
+        rows_by_modality={m: int(n) for m, n in zip(place.names, available.sum(axis=0), strict=True)},
+        all_rows=order.all_rows,
+        all_rows_by_modality=dict(zip(place.names, order.all_rows_by_modality, strict=True)),
+        lack={},
+        class_rows=tuple(int(n) for n in np.bincount(rows.observed.targets, minlength=len(place.task.classes))),
+    )
+    if objective.name != "mce":
+        return facts
+    if objective.reference == "frozen":
+        if order.round <= objective.warmup_rounds:
+            return dataclasses.replace(facts, warming=True)
+        facts = dataclasses.replace(facts, reference=_reference(objective.value, received, memory))
+    return dataclasses.replace(facts, lack=starting_lack(objective, facts, received, available))
+
+
+def _reference(kind: str, received: Predictions, memory: RecordDict) -> npt.NDArray[np.float32] | None:
+    """u_im per row: of the model as received after the warm-up, measured once.
+
+    A site that joins later, or lost its state, takes the model that it then receives.
+    """
+    if REFERENCE in memory.array_records:
+        value: npt.NDArray[np.float32] = arrays_of(memory.array_records[REFERENCE])["value"]
+        return value
+    found = unimodal_values(received, kind)
+    if found is not None:
+        memory[REFERENCE] = array_record({"value": found})
+    return found
