@@ -89,7 +89,7 @@ class HaptConfig(Section):
 
     name: Literal["hapt"] = "hapt"
     train_rows: int | None = Field(
-        100, ge=10, description="training windows per person, drawn by seed; null = all that are left"
+        50, ge=10, description="training windows per person, drawn by seed; null = all that are left"
     )
     validation_rows: int = Field(50, ge=0, description="validation windows per person who trains")
     test_rows: int | None = Field(100, ge=10, description="test windows per unseen person, drawn by seed; null = all")
@@ -264,7 +264,7 @@ class MceConfig(Section):
         "off",
         description="also score with completed tokens in place of absent ones, or averaged with the plain prediction",
     )
-    published: PublishedConfig = Field(default_factory=PublishedConfig)
+    published: PublishedConfig = PublishedConfig.model_validate({})
 
     @property
     def completes(self) -> bool:
