@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import socket
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_embedded_set_needs_nothing
 
 
 def test_every_file_that_a_loader_reads_has_an_address() -> None:
-    for name in ("sound_mnist", "heart_disease"):
+    for name in ("sound_mnist", "heart_disease", "leaves100"):
         assert set(originals.missing(name, None)) == {entry.file for entry in sources.SOURCES[name]}
         assert all(url.startswith("https://") for entry in sources.SOURCES[name] for url in entry.urls)
 
@@ -215,3 +216,36 @@ def test_a_fetched_sound_mnist_is_complete_with_its_pair_lists(tmp_path: Path, s
     asked = len(server.asked)
     assert fetch("sound_mnist", tmp_path, None, wanted) == paths
     assert len(server.asked) == asked
+
+
+@needs("leaves100")
+def test_an_archive_is_accepted_for_its_content_and_refused_for_another(tmp_path: Path, server: Server) -> None:
+    assert DATA_DIR is not None
+    tables = packed.leaf_tables(DATA_DIR / "leaves100" / "leaves100.zip")
+    made = tmp_path / "made.zip"
+    with zipfile.ZipFile(made, "w") as archive:  # not compressed: other bytes than any known archive
+        for name, content in tables.items():
+            archive.writestr(f"folder/{name}", content)
+    server.files = {"/good.zip": made.read_bytes(), "/bad.zip": made.read_bytes().replace(b"Acer", b"acer")}
+    here = f"http://127.0.0.1:{server.server_port}"
+    with pytest.raises(DataError, match="what came was thrown away"):
+        fetch("leaves100", tmp_path, None, [Source("leaves100.zip", (f"{here}/bad.zip",), None)])
+    wanted = [Source("leaves100.zip", (f"{here}/bad.zip", f"{here}/good.zip"), None)]
+    (path,) = fetch("leaves100", tmp_path, None, wanted)
+    assert packed.leaf_tables(path) == tables
+    asked = len(server.asked)
+    assert fetch("leaves100", tmp_path, None, wanted) == [path]
+    assert len(server.asked) == asked
+
+
+def test_a_set_that_nobody_hosts_says_how_its_file_is_made(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"hapt_labelled_signals.npz, so it cannot be fetched; .*fedmce\.data\.builders\.hapt"
+    ):
+        fetch("hapt", tmp_path)
+
+
+@needs("hapt")
+def test_a_set_that_nobody_hosts_but_is_there_is_whole() -> None:
+    assert DATA_DIR is not None
+    assert fetch("hapt", DATA_DIR) == [DATA_DIR / "hapt" / packed.HAPT_ARCHIVES[0]]
