@@ -37,7 +37,8 @@ def order_for(place: Any, held: tuple[str, ...], **changes: Any) -> Order:
 
 
 def answered(place: Any, held: tuple[str, ...], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return answer(place, order_for(place, held, **changes), part_for(place, held), {m: SCALES[m] for m in held})
+    order = order_for(place, held, **changes)
+    return answer(place, order, part_for(place, held), {m: SCALES[m] for m in held}, RecordDict())
 
 
 def test_the_full_rows_are_not_kept(made: FederatedDataset) -> None:
@@ -149,7 +150,7 @@ def test_received_arrays_are_not_written_to(made: FederatedDataset) -> None:
     before = {k: v.copy() for k, v in given.items()}
     for value in given.values():
         value.flags.writeable = False
-    answer(place, order_for(place, held), given, SCALES)
+    answer(place, order_for(place, held), given, SCALES, RecordDict())
     assert same_bits(given, before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ def small_spec(
     heads: bool = True,
     completion: bool = True,
     absent: str = "skip",
+    completion_target: str = "token",
 ) -> NetworkSpec:
     """Tabular modalities ``a, b, ...`` of sizes 2, 3, ..., three classes, tokens of length 4."""
     return NetworkSpec(
@@ -42,6 +44,7 @@ def small_spec(
         absent=absent,
         heads=heads or fusion == "residual",
         completion=completion and modalities > 1,
+        completion_target=completion_target,
     )
 
 
@@ -54,8 +57,11 @@ def lively(net: MultimodalNet, seed: int = 0) -> MultimodalNet:
     return net
 
 
-def make_batch(spec: NetworkSpec, available: Bools, seed: int = 0) -> Batch:
-    """Rows with these modalities; a row's samples and class depend on its number alone."""
+def make_batch(spec: NetworkSpec, available: Bools, seed: int = 0, first: int = 0) -> Batch:
+    """Rows with these modalities; a row's samples and class depend on its number alone.
+
+    They are the rows ``first``, ``first + 1``, ... of their site.
+    """
     dtype = torch.get_default_dtype()
     rows = len(available)
     values, position = {}, {}
@@ -66,7 +72,7 @@ def make_batch(spec: NetworkSpec, available: Bools, seed: int = 0) -> Batch:
             values[m.name] = torch.from_numpy(samples[held]).to(dtype)
             position[m.name] = torch.from_numpy(held)
     targets = [int(generator(seed, "target", row).integers(len(spec.classes))) for row in range(rows)]
-    return Batch(rows, values, position, torch.tensor(targets))
+    return Batch(rows, values, position, torch.tensor(targets), torch.arange(first, first + rows))
 
 
 def patterns(modalities: int, min_rows: int = 1, max_rows: int = 7) -> st.SearchStrategy[Bools]:
@@ -82,7 +88,7 @@ def rows_of(codes: Sequence[int], modalities: int) -> Bools:
     )
 
 
-def facts_of(spec: NetworkSpec, available: Bools, others: Mapping[str, int] | None = None) -> SiteFacts:
+def facts_of(spec: NetworkSpec, available: Bools, others: Mapping[str, int] | None = None, **known: Any) -> SiteFacts:
     """Facts of a site that holds these rows beside other sites of 20 rows that hold ``others``."""
     counts = {n: int(available[:, i].sum()) for i, n in enumerate(spec.names)}
     others = others or {}
@@ -92,7 +98,7 @@ def facts_of(spec: NetworkSpec, available: Bools, others: Mapping[str, int] | No
         rows_by_modality=counts,
         all_rows=len(available) + 20,
         all_rows_by_modality={n: counts[n] + others.get(n, 10) for n in spec.names},
-        gap={},
+        **{"lack": {}, "class_rows": (3, 2, 4)} | known,
     )
 
 

@@ -70,9 +70,9 @@ def test_every_epoch_passes_over_every_row_once(epochs: int, size: int, steps: i
     rows, seen = device_rows(), []
 
     class Spy(DeviceRows):
-        def batch(self, chosen: Any) -> Any:
+        def batch(self, chosen: Any, mask_bm: Any = None) -> Any:
             seen.append(chosen.tolist())
-            return rows.batch(chosen)
+            return rows.batch(chosen, mask_bm)
 
     spy = object.__new__(Spy)
     spy.__dict__ |= rows.__dict__
