@@ -19,6 +19,9 @@ from fedmce.subsets import subsets_of
 class ValueTable:
     """Sums of values, of their squares and row counts per (pattern, subset).
 
+    Every index of every pattern follows from it exactly. Their standard errors do not, since the values of
+    one row's subsets depend on each other: a :class:`ShareTable` of the same rows holds those.
+
     Attributes:
         modalities: number of modalities M.
         cells: (pattern code, subset code) -> [sum of v, sum of v squared, rows].
@@ -31,15 +34,15 @@ class ValueTable:
         self, pattern: npt.NDArray[np.int64], subset: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
     ) -> None:
         """Add one value per (row, subset) pair; all three arrays are ``(pairs,)``."""
-        key = (pattern << self.modalities) | subset
-        for code in np.unique(key):
-            chosen = value[key == code]
-            cell = self.cells.setdefault(
-                (int(code >> self.modalities), int(code & ((1 << self.modalities) - 1))), [0.0, 0.0, 0.0]
-            )
-            cell[0] += float(chosen.sum())
-            cell[1] += float((chosen**2).sum())
-            cell[2] += float(len(chosen))
+        # Patterns are numbered first, so that the key fits 64 bits for as many modalities as subsets do.
+        patterns, which = np.unique(pattern, return_inverse=True)
+        keys, cell = np.unique((which << self.modalities) | subset, return_inverse=True)
+        sums = [np.bincount(cell, weights, len(keys)) for weights in (value, value**2, None)]
+        for place, key in enumerate(keys.tolist()):
+            code = (int(patterns[key >> self.modalities]), key & ((1 << self.modalities) - 1))
+            mine = self.cells.setdefault(code, [0.0, 0.0, 0.0])
+            for part, column in enumerate(sums):
+                mine[part] += float(column[place])
 
     def __add__(self, other: ValueTable) -> ValueTable:
         if self.modalities != other.modalities:

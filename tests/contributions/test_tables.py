@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmce.contributions import ValueTable, contributions, pattern_shapley, pooled, pooled_interactions
+from fedmce.contributions import ValueTable, contributions, pattern_index, pooled, pooled_interactions
 from fedmce.objectives.pairs import all_pairs
 from tests.oracles.games import shapley_by_orders
 from tests.oracles.worlds import Bools, patterns, rows_of
@@ -79,7 +79,7 @@ def test_columns_carry_a_table_there_and_back(available: Bools) -> None:
 @given(available=patterns(3, max_rows=12))
 def test_efficiency_holds_in_every_pattern(available: Bools) -> None:
     table = table_of(available)
-    for pattern, phi in pattern_shapley(table, 0.3).items():
+    for pattern, phi in pattern_index(table, 0.3).items():
         game = table.game(pattern, 0.3)
         assert game is not None
         assert sum(phi.values()) == pytest.approx(game[pattern] - 0.3)
@@ -114,14 +114,14 @@ def test_a_game_with_a_subset_that_was_not_scored_is_undefined() -> None:
     table = constant_table(WORTH, {3: 2, 1: 1})
     del table.cells[3, 2]
     assert table.game(3, 0.0) is None
-    assert pattern_shapley(table, 0.0).keys() == {1}
+    assert pattern_index(table, 0.0).keys() == {1}
     assert contributions(table, NAMES, 0.0)["b"] is None
 
 
 @given(many=st.integers(1, 60), few=st.integers(1, 3))
 def test_a_rare_pattern_is_worth_the_same_however_rare_it_is(many: int, few: int) -> None:
-    usual = pattern_shapley(constant_table(WORTH, {7: 5, 1: 5}), 0.1)
-    rare = pattern_shapley(constant_table(WORTH, {7: few, 1: many}), 0.1)
+    usual = pattern_index(constant_table(WORTH, {7: 5, 1: 5}), 0.1)
+    rare = pattern_index(constant_table(WORTH, {7: few, 1: many}), 0.1)
     assert rare[7] == pytest.approx(usual[7])
     assert rare[1] == pytest.approx(usual[1])
 
