@@ -28,7 +28,7 @@ class HiddenTerms:
     """
 
     pair: npt.NDArray[np.int64]
-    count: tuple[int, ...]
+    count: list[int]
     scale: npt.NDArray[np.float32]
     total: int
 
@@ -59,7 +59,7 @@ def hidden_terms(
         hidden &= np.arange(hidden.shape[1]) == chosen[:, None]
     modality, pair = np.nonzero(hidden.T)
     count = np.bincount(modality, minlength=hidden.shape[1])
-    return HiddenTerms(pair, tuple(int(n) for n in count), each[pair], total)
+    return HiddenTerms(pair, [int(n) for n in count], each[pair], total)
 
 
 def _not_last_proper(pairs: Pairs) -> npt.NDArray[np.bool_]:
