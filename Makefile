@@ -28,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench lock clean
+.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench ablation lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -113,6 +113,9 @@ check: static test-all  ## static checks, then all tests (with the listings of w
 bench: $(VENV)/.dev  ## time rounds and their parts into runs/bench.json
 	@mkdir -p runs
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+ablation: $(VENV)/.dev  ## run what is missing of docs/ablation.md and write it; ARGS="--data-dir data"
+	@$(BIN)/python -m benchmarks.ablation --write docs/ablation.md $(ARGS)
 
 # uv comes with Flower. No index is named: checksums, not places, say what is installed.
 COMPILE = $(UV) pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --quiet \

@@ -141,7 +141,7 @@ excludes zero by chance alone. Defaults go by validation.
 
 **Fraction of the grid.** From {{published, repaired}} x {{A on, off}} x {{B off, gap, Shapley}} x {{loss, step, rows}} x
 {{completion off, beside, trained through; with and without use}} x {{subset on, off}} one factor at a time is changed from
-the reference (`method=fedmce`), with pairs where one factor alone cannot answer. Each table says what it crosses."""
+the reference (`method=fedmce` with the defaults of its time), with pairs where one factor alone cannot answer. Each table says what it crosses."""
 
 
 def _versions(result: CellResult) -> str:
@@ -209,7 +209,10 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _misses(results: Results, found: Mapping[tuple[str, str], Line]) -> str:
-    absent = {s.name: [f"`{arm.name}`" for arm in ARMS if (s.name, arm.name) not in found] for s in SETTINGS}
-    told = [f"* {name}: not run: {', '.join(arms)}." for name, arms in absent.items() if arms]
+    told = []
+    for setting in SETTINGS:
+        absent = [f"`{arm.name}`" for arm in ARMS if (setting.name, arm.name) not in found]
+        if absent:
+            told.append(f"* {setting.name}: not run: {'all arms' if len(absent) == len(ARMS) else ', '.join(absent)}.")
     told += [f"* failed: `{cell.key}`." for cell, result in results.items() if result is None]
     return "## What is not there\n\n" + ("\n".join(told) or "Every arm has run on every data set, and no run failed.")

@@ -1,7 +1,8 @@
 """The ablation's data sets, questions and arms: each arm differs from the reference in what it says.
 
-The reference is ``method=fedmce`` with the objective's defaults. One factor at a time is changed from it,
-with a few pairs where one factor alone cannot answer; docs/ablation.md says which question each arm answers.
+The reference is ``method=fedmce`` with the defaults of its time, spelt out, so that defaults which follow the
+ablation leave its records valid. One factor at a time is changed from it, with a few pairs where one factor
+alone cannot answer; docs/ablation.md says which question each arm answers.
 """
 
 from __future__ import annotations
@@ -39,6 +40,32 @@ ADAM = Grid((0.004, 0.008, 0.016), 0.002, 0.032)
 SGD = Grid((0.02, 0.05, 0.1, 0.2), 0.01, 0.4)
 
 
+REFERENCE = (
+    "method=fedmce",
+    "objective.unimodal_weight=1.0",
+    "objective.rarity=global",
+    "objective.capability=gap",
+    "objective.capability_floor=0.5",
+    "objective.smoothing=0.9",
+    "objective.normalise=true",
+    "objective.weight_cap=4.0",
+    "objective.reference=running",
+    "objective.incentive=loss",
+    "objective.incentive_cap=3.0",
+    "objective.subset_weight=1.0",
+    "objective.subset_scale=sum",
+    "objective.distil_weight=0.0",
+    "objective.completion_weight=0.1",
+    "objective.completion_target=token",
+    "objective.completion_distance=smooth_l1",
+    "objective.detach_target=true",
+    "objective.train_through=0.0",
+    "objective.use_completion=off",
+    "aggregation.weighting=contribution",
+    "aggregation.saturation_rows=50.0",
+)
+
+
 @dataclass(frozen=True)
 class Arm:
     """One line of the ablation.
@@ -46,13 +73,14 @@ class Arm:
     Attributes:
         name: folder of its runs.
         says: what differs, for the table.
-        overrides: of the reference's configuration.
+        overrides: of the reference's configuration, or of the preset's.
         against: arms that it is compared with, by name.
         grid: step sizes.
         tuned_as: it trains as that arm does and takes its step size; None = tuned itself.
         runs_of: it reads that arm's runs; None = has its own.
         completed: it reads the scores with completed tokens, not the plain ones.
         urgency: arms of a lower number run first.
+        base: overrides that come before its own.
     """
 
     name: str
@@ -64,6 +92,12 @@ class Arm:
     runs_of: str | None = None
     completed: bool = False
     urgency: int = 2
+    base: tuple[str, ...] = REFERENCE
+
+    @property
+    def uses_completion(self) -> bool:
+        """Its runs are also scored with completed tokens."""
+        return any(text.startswith("objective.use_completion=") for text in self.overrides)
 
 
 def _objective(*choices: str) -> tuple[str, ...]:
@@ -79,14 +113,14 @@ _NO_WEIGHTS = _objective("rarity=off", "capability=off")
 
 
 def _repair(name: str, says: str, *overrides: str) -> Arm:
-    return Arm(f"published_{name}", f"published, {says}", _PUBLISHED + overrides, ("published",), urgency=3)
+    return Arm(f"published_{name}", f"published, {says}", overrides, ("published",), urgency=4, base=_PUBLISHED)
 
 
 ARMS = (
     Arm("reference", "repaired MCE, all defaults", against=(), urgency=0),
     # LCE and RCE as wholes
     Arm("plain", "neither LCE nor RCE: the task loss alone", _NO_LCE + _NO_RCE, urgency=0),
-    Arm("modality_dropout", "preset `modality_dropout` (context)", ("method=modality_dropout",), urgency=1),
+    Arm("modality_dropout", "preset `modality_dropout` (context)", urgency=1, base=("method=modality_dropout",)),
     Arm("no_lce", "no unimodal losses: RCE alone", _NO_LCE, urgency=0),
     Arm("no_rce", "no subset prediction, no completion: LCE alone", _NO_RCE, urgency=0),
     # LCE: what the weights are made of
@@ -145,11 +179,11 @@ ARMS = (
     # server
     Arm("samples", "aggregation by samples, not contribution", ("aggregation.weighting=samples",)),
     # the public code
-    Arm("published", "published MCE, every defect", _PUBLISHED, urgency=3),
+    Arm("published", "published MCE, every defect", urgency=3, base=_PUBLISHED),
     Arm(
         "repaired_like",
         "repaired MCE in published MCE's fusion and aggregation",
-        ("model=concat", "aggregation=samples", "aggregation.saturation_rows=null"),
+        ("model=concat", "aggregation.weighting=samples", "aggregation.saturation_rows=null"),
         ("published", "reference"),
         urgency=3,
     ),

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arms import BY_NAME, SETTINGS
 from benchmarks.study import LAST_ROUND_ONLY, train
 
-FAILURE = "failure.txt"
+DONE, FAILURE = "cell.json", "failure.txt"
 BY_SETTING = {setting.name: setting for setting in SETTINGS}
 
 
@@ -39,7 +38,8 @@ class Cell:
             extra: overrides for all cells; they win.
         """
         own = (f"training.lr={self.lr}", f"seed={self.seed}", LAST_ROUND_ONLY)
-        return (*BY_SETTING[self.setting].overrides, *BY_NAME[self.arm].overrides, *own, *extra)
+        arm = BY_NAME[self.arm]
+        return (*BY_SETTING[self.setting].overrides, *arm.base, *arm.overrides, "rounds=30", *own, *extra)
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,22 @@ class CellResult:
 
 def run_cell(cell: Cell, out: Path, data_dir: str, extra: tuple[str, ...]) -> CellResult:
     """Run a cell in this process, over whatever an unfinished try left, and read its scores."""
+    from fedmce.record import write_json
+
     folder = out / cell.key
     if folder.exists():
         shutil.rmtree(folder)
     train((*cell.overrides(extra), f"data_dir={json.dumps(data_dir)}"), folder)
+    # Written last: the mark of a finished cell. Overrides, not the whole configuration, so that a choice that is
+    # added to the schema later leaves the records what they are.
+    write_json(folder / DONE, list(cell.overrides(extra)))
     return _read(folder)
 
 
 def read_cell(cell: Cell, out: Path, extra: tuple[str, ...]) -> CellResult | None:
-    """The result of a finished run of this very configuration; None if there is none."""
-    path = out / cell.key / "result.json"
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8"))["fingerprint"] != _fingerprint(cell, extra):
+    """The result of a finished run with these very overrides; None if there is none."""
+    path = out / cell.key / DONE
+    if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != list(cell.overrides(extra)):
         return None
     return _read(path.parent)
 
@@ -113,22 +118,14 @@ def _cell_of(folder: Path) -> Cell | None:
     return Cell(setting, arm, float(name[1]), int(name[2]))
 
 
-@lru_cache(maxsize=4096)
-def _fingerprint(cell: Cell, extra: tuple[str, ...]) -> str:
-    from fedmce.cli.compose import load_config
-
-    return load_config(cell.overrides(extra)).fingerprint()
-
-
 def _read(folder: Path) -> CellResult:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     with (folder / "record.jsonl").open(encoding="utf-8") as file:
         start = json.loads(next(file))
     metrics, validation = result["metrics"], result["metrics"]["validation"] or {}
-    completed = metrics.get("completed")
     return CellResult(
         plain=Scores(validation.get("mean_subset"), metrics["mean_subset"], metrics["per_subset"]),
-        completed=_completed(completed, validation.get("completed")) if completed else None,
+        completed=_completed(metrics, folder),
         masks_sha256=result["masks_sha256"],
         rounds=result["rounds"],
         seconds=result["timing"]["total_s"],
@@ -136,6 +133,21 @@ def _read(folder: Path) -> CellResult:
     )
 
 
-def _completed(test: Mapping[str, Any], validation: Mapping[str, Any] | None) -> Scores:
-    per_subset = test["by_subset"] if "by_subset" in test else test["per_subset"]
-    return Scores((validation or {}).get("mean_subset"), test["mean_subset"], per_subset)
+def _completed(metrics: Mapping[str, Any], folder: Path) -> Scores | None:
+    """Scores with completed tokens: in the result, else in the last evaluations of the record."""
+    test, validation = metrics.get("completed"), (metrics["validation"] or {}).get("completed")
+    if BY_NAME[folder.parent.name].uses_completion and (test is None or validation is None):
+        last = {row["split"]: row.get("completed") for row in _events(folder, "evaluation")}
+        test, validation = test or last.get("test"), validation or last.get("validation")
+    if test is None:
+        return None
+    return Scores(
+        (validation or {}).get("mean_subset"), test["mean_subset"], test.get("by_subset", test.get("per_subset", {}))
+    )
+
+
+def _events(folder: Path, event: str) -> Iterator[dict[str, Any]]:
+    with (folder / "record.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            if (row := json.loads(line))["event"] == event:
+                yield row

@@ -1,0 +1,25 @@
+import os
+
+from benchmarks.pool import Failure, work_off
+
+
+def job(number: int) -> int:
+    if number == 2:
+        raise ValueError("two")
+    if number == 3:
+        os._exit(1)
+    return 10 * number
+
+
+def test_a_job_that_fails_or_kills_its_process_loses_only_itself() -> None:
+    seen: dict[int, int | Failure] = {}
+    work_off(lambda: range(1, 7), job, lambda number, outcome: seen.update({number: outcome}), workers=2)
+    assert seen[2] == Failure("ValueError: two")
+    assert isinstance(seen[3], Failure)
+    assert {n: seen[n] for n in (1, 4, 5, 6)} == {1: 10, 4: 40, 5: 50, 6: 60}
+
+
+def test_what_came_out_decides_what_is_next() -> None:
+    seen: list[int] = []
+    work_off(lambda: [1] if not seen else [4, 5], job, lambda number, outcome: seen.append(number), workers=1)
+    assert seen == [1, 4, 5]
