@@ -66,7 +66,14 @@ def _selection(config: RunConfig, sites: list[str]) -> Iterator[str]:
 
 def _missingness(mechanism: MissingnessConfig, modalities: list[str], sites: list[str]) -> Iterator[str]:
     if isinstance(mechanism, ImbalancedConfig | SitewiseConfig):
-        yield from _names("missingness.rates", "modality", mechanism.rates, modalities)
+        if any(part.startswith(f"{name}_") for part in modalities for name in set(mechanism.rates) - set(modalities)):
+            # A data set whose modalities were cut into parts, and rates for the whole ones.
+            yield (
+                f"missingness.rates: given for {', '.join(mechanism.rates)}; needed names out of {', '.join(modalities)}. "
+                f"write 'missingness.rates={{{modalities[0]}: 0.5}}' or missingness=natural"
+            )
+        else:
+            yield from _names("missingness.rates", "modality", mechanism.rates, modalities)
     if isinstance(mechanism, SitewiseConfig):
         yield from _count_or_names("missingness.reversed_sites", mechanism.reversed_sites, sites, least=0)
         yield from _names("missingness.holders", "modality", mechanism.holders, modalities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -76,3 +76,11 @@ def test_all_problems_come_in_one_message() -> None:
     with pytest.raises(ConfigError) as refused:
         check_against(load_config(["sites=[nort]", "missingness.rates={audoi:1,imag:1}"]), Dataset())
     assert str(refused.value).splitlines()[0] == "configuration for data set toy: 3 problems"
+
+
+def test_rates_for_modalities_that_were_cut_into_parts_get_one_line_with_the_remedy() -> None:
+    parts = replace(Dataset(), modalities=tuple(Modality(name) for name in ("image_0", "image_1", "audio_0")))
+    with pytest.raises(ConfigError) as refused:
+        check_against(load_config(["missingness.rates={image:0.5,audio:0.5}"]), parts)
+    assert str(refused.value).count("missingness.rates: given for image, audio; needed names out of image_0, ") == 1
+    assert "'missingness.rates={image_0: 0.5}' or missingness=natural" in str(refused.value)
