@@ -87,12 +87,16 @@ def predict(
     model: Annotated[Path, typer.Option("--model", help="Run folder with model.safetensors and model.json.")],
     source: Annotated[Path, typer.Option("--input", help=".npz, or .csv for tabular modalities.")],
     output: Annotated[Path | None, typer.Option("--output", help="CSV file; default stdout.")] = None,
+    use_completion: Annotated[
+        str | None,
+        typer.Option(help="Completed tokens for what a row lacks: off, full or mean; default as trained."),
+    ] = None,
 ) -> None:
     """Predict for samples that hold any subset of the modalities."""
     with door():
         from fedmce.predict import predict_file
 
-        predict_file(model, source, output)
+        predict_file(model, source, output, use_completion)
 
 
 @data_app.command("ls")

@@ -10,6 +10,7 @@ from fedmce.models.components import (
     state_of,
     trained_rows,
 )
+from fedmce.models.inference import logits_with_completion
 from fedmce.models.network import Batch, MultimodalNet
 from fedmce.models.spec import NetworkSpec, network_spec
 from fedmce.models.statistics import FeatureSums, Statistics, feature_sums, normalise, pool
@@ -25,6 +26,7 @@ __all__ = [
     "components",
     "feature_sums",
     "load_state",
+    "logits_with_completion",
     "modality_of",
     "network_spec",
     "normalise",

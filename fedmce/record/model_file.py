@@ -15,7 +15,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from fedmce.errors import DataError
-from fedmce.models import Batch, MultimodalNet, NetworkSpec, State, Statistics, components, load_state, normalise
+from fedmce.models import (
+    Batch,
+    MultimodalNet,
+    NetworkSpec,
+    State,
+    Statistics,
+    components,
+    load_state,
+    logits_with_completion,
+    normalise,
+)
 from fedmce.record.result import write_json
 from fedmce.wire import digest
 
@@ -49,8 +59,16 @@ class LoadedModel:
     _net: MultimodalNet
     _statistics: dict[str, Statistics]
 
+    @property
+    def completes(self) -> bool:
+        """The model can guess the tokens of absent modalities."""
+        return self._net.spec.completion and self._net.spec.completion_target == "token"
+
     def predict(
-        self, features: Mapping[str, npt.NDArray[np.float32]], available: npt.NDArray[np.bool_] | None = None
+        self,
+        features: Mapping[str, npt.NDArray[np.float32]],
+        available: npt.NDArray[np.bool_] | None = None,
+        use_completion: str | None = None,
     ) -> npt.NDArray[np.float64]:
         """Class probabilities.
 
@@ -58,6 +76,8 @@ class LoadedModel:
             features: per modality ``(rows, *shape)`` in raw data set units; NaN = hole. Modalities may be
                 left out; rows of NaN only are absent.
             available: bool ``(rows, modalities)`` in model order; default: what ``features`` holds.
+            use_completion: ``off``, ``full`` or ``mean``: completed tokens for what a row lacks; default as the
+                run was configured.
 
         Returns:
             float64 ``(rows, classes)``.
@@ -84,7 +104,12 @@ class LoadedModel:
                 values[modality.name], position[modality.name] = torch.from_numpy(samples), torch.from_numpy(held)
         batch = Batch(rows, values, position, torch.zeros(rows, dtype=torch.int64))
         with torch.no_grad():
-            logits = self._net.fuse(self._net.encode(batch), torch.arange(rows), torch.from_numpy(present))
+            token, row, member = self._net.encode(batch), torch.arange(rows), torch.from_numpy(present)
+            plain = self._net.fuse(token, row, member)
+            use = self._net.spec.use_completion if use_completion is None else use_completion
+            if use != "off" and not self.completes:
+                raise DataError(f"use_completion={use}: this model has no completion heads of tokens; use off")
+            logits = logits_with_completion(self._net, token, row, member, plain, use)
         return logits.double().softmax(dim=1).numpy()
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import torch
 
 from fedmce.errors import ConfigError
 from fedmce.models import MultimodalNet
+
+COMPILERS = tuple(dict.fromkeys(filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -20,8 +25,17 @@ def pick_device(wanted: str) -> torch.device:
 def compiled(net: MultimodalNet) -> MultimodalNet:
     """The network with encoders and fusion compiled in place, for sizes that change from batch to batch.
 
-    Names of parameters stay. Needs a C++ compiler on a CPU, Triton on a GPU; the first steps of a site are slow.
+    Names of parameters stay. The first steps of a site are slow.
     """
     for module in (*net.encoder.values(), net.fusion):
         module.compile(dynamic=True)
     return net
+
+
+def check_compiler(device: str) -> None:
+    """Refuse ``training.compile`` on a CPU without a C++ compiler, before a run begins."""
+    if pick_device(device).type == "cpu" and not any(map(shutil.which, COMPILERS)):
+        raise ConfigError(
+            f"training.compile=true: none of {', '.join(COMPILERS)} is installed; torch.compile needs a C++ compiler "
+            "on a CPU. install one, or use training.compile=false"
+        )

@@ -24,6 +24,10 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
     """
     import fedmce.data as data
 
+    if config.training.compile:
+        from fedmce.training import check_compiler
+
+        check_compiler(config.training.device)
     dataset = data.dataset_of(config)
     sites = config.sites or tuple(dataset.sites)
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,15 +27,18 @@ SPEC: dict[str, Any] = {
 
 
 class FakeModel:
-    """Says yes in proportion to the number of modalities that a row holds."""
+    """Says yes in proportion to the number of modalities that a row holds, half as often with completion."""
 
     spec = SPEC
 
     def predict(
-        self, features: dict[str, npt.NDArray[np.float32]], available: npt.NDArray[np.bool_]
+        self,
+        features: dict[str, npt.NDArray[np.float32]],
+        available: npt.NDArray[np.bool_],
+        use_completion: str | None = None,
     ) -> npt.NDArray[np.float64]:
         assert all(len(array) == len(available) for array in features.values())
-        yes = available.sum(axis=1) / 4
+        yes = available.sum(axis=1) / (4 if use_completion is None else 8)
         return np.stack([1 - yes, yes], axis=1)
 
 
@@ -190,3 +193,17 @@ def test_output_goes_to_a_file_and_a_bad_place_ends_with_3() -> None:
     assert predict("in.npz", "--output", "out.csv").stdout == ""
     assert len(table(Path("out.csv").read_text())) == 1
     assert predict("in.npz", "--output", "nowhere/out.csv").exit_code == 3
+
+
+def test_completion_is_as_trained_unless_it_is_asked_for() -> None:
+    np.savez("in.npz", image=np.ones((1, 1, 2, 2)))
+    plain, asked = predict("in.npz"), predict("in.npz", "--use-completion", "full")
+    shares = [float(table(done.stdout)[0]["probability_yes, ill"]) for done in (plain, asked)]
+    assert shares == [0.25, 0.125]
+
+
+def test_an_unknown_use_of_completion_is_refused_with_what_is_known() -> None:
+    np.savez("in.npz", image=np.ones((1, 1, 2, 2)))
+    done = predict("in.npz", "--use-completion", "ful")
+    assert done.exit_code == 2
+    assert "known are off, full, mean" in done.output and "did you mean 'full'" in done.output
