@@ -1,6 +1,6 @@
 """Ablation of MCE: every choice against the reference, tuned, on paired seeds::
 
-    python -m benchmarks.ablation --data-dir DIR             # run what is missing, about an hour on 2 cores
+    python -m benchmarks.ablation --data-dir DIR             # run what is missing, about two hours on 2 cores
     python -m benchmarks.ablation --write docs/ablation.md   # write the tables of what is there
 
 One cell is one run folder, ``<out>/<data set>/<arm>/lr<step>-seed<seed>``. A finished one is never run
