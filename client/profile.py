@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from client.workplace import Workplace
+from fedmce.contributions import size_counts, tells_patterns
 from fedmce.models import feature_sums
 from fedmce.subsets import pattern_codes
 from fedmce.wire import Arrays, Number
@@ -15,19 +17,22 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
 
     Returns:
         Numbers for the report (``rows``, ``validation_rows``, ``rows_by_modality`` in data set order,
-        ``patterns`` and ``pattern_rows``, ``class_rows``) and arrays ``<modality>/total|square|count``
-        over observed training entries.
+        ``train.*`` and, of rows held out, ``heldout.*`` as :func:`availability_counts` names them,
+        ``class_rows``) and arrays ``<modality>/total|square|count`` over observed training entries.
     """
     rows = place.train
-    codes, counts = np.unique(pattern_codes(rows.available), return_counts=True)
     numbers: dict[str, Number] = {
         "rows": rows.rows,
         "validation_rows": place.validation.rows,
         "rows_by_modality": [int(n) for n in rows.available.sum(axis=0)],
-        "patterns": [int(code) for code in codes],
-        "pattern_rows": [int(n) for n in counts],
         "class_rows": [int(n) for n in np.bincount(rows.targets, minlength=len(place.task.classes))],
     }
+    numbers |= _named("train", availability_counts(rows.available, place))
+    if place.heldout is not None:
+        # As the network of this site sees them: it has no components for what no training row holds.
+        usable = rows.available.any(axis=0) | place.config.aggregation.whole_model
+        seen = place.heldout.available & usable
+        numbers |= _named("heldout", availability_counts(seen[seen.any(axis=1)], place))
     arrays: Arrays = {}
     for modality in place.modalities:
         sums = feature_sums(rows.values[modality.name], modality)
@@ -35,3 +40,33 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
         arrays[f"{modality.name}/square"] = sums.square
         arrays[f"{modality.name}/count"] = sums.count
     return numbers, arrays
+
+
+def availability_counts(available: npt.NDArray[np.bool_], place: Workplace) -> dict[str, list[int]]:
+    """Rows by what they hold.
+
+    Args:
+        available: bool ``(rows, modalities)``.
+        place: its data set decides which counts.
+
+    Returns:
+        ``size.modality, size.size, size.rows``: rows per modality and number of modalities held; and, where
+        every subset is predicted, ``patterns, pattern_rows``. With many modalities a pattern is nearly a
+        row of its own, so patterns do not travel.
+    """
+    sizes = size_counts(available)
+    keys = sorted(sizes)
+    found = {
+        "size.modality": [bit for bit, _ in keys],
+        "size.size": [size for _, size in keys],
+        "size.rows": [sizes[key] for key in keys],
+    }
+    if tells_patterns(place.config.contributions, len(place.names)):
+        codes, counts = np.unique(pattern_codes(available), return_counts=True)
+        found |= {"patterns": codes.tolist(), "pattern_rows": counts.tolist()}
+    return found
+
+
+def _named(rows: str, counts: dict[str, list[int]]) -> dict[str, Number]:
+    # Empty lists are left out, since their type would be unknown.
+    return {f"{rows}.{name}": column for name, column in counts.items() if column}

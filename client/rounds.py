@@ -7,13 +7,14 @@ import time
 import numpy as np
 
 from client.facts import site_facts
+from client.measured import received_model
 from client.workplace import Workplace
 from fedmce.flower_compat import RecordDict
 from fedmce.metrics import Cells
 from fedmce.models import State, Statistics, component_of, components, load_state, state_of, trained_rows
 from fedmce.objectives import OBJECTIVES
 from fedmce.streams import generator
-from fedmce.training import Predictions, learning_rate, predict_subsets, train_locally
+from fedmce.training import learning_rate, predict_subsets, train_locally
 from fedmce.wire import Number, Order
 
 
@@ -37,9 +38,7 @@ def answer(
     load_state(net, model)
 
     began = time.perf_counter()
-    received = predict_subsets(net, train)
-    numbers: dict[str, Number] = {}
-    numbers |= _value_columns(received, len(place.names))
+    received, numbers = received_model(place, order, net, train, statistics)
     numbers |= _score_columns(predict_subsets(net, validation).cells())
     numbers["evaluate_s"] = time.perf_counter() - began
     if not order.train:
@@ -71,11 +70,6 @@ def untouched(received: State, trained: State) -> list[str]:
     """Components that no step moved: no row trained them, so they do not count in their average."""
     moved = {component_of(key) for key, value in trained.items() if not np.array_equal(value, received[key])}
     return [component for component in components(trained) if component not in moved]
-
-
-def _value_columns(received: Predictions, modalities: int) -> dict[str, Number]:
-    columns = received.values(modalities).to_columns()
-    return {f"value.{name}": column for name, column in columns.items() if column}
 
 
 def _score_columns(cells: Cells) -> dict[str, Number]:

@@ -12,12 +12,14 @@ from functools import lru_cache
 import torch
 
 import fedmce.data as data
+from client.heldout import heldout_rows, take_rows, without
 from fedmce.config.schema import RunConfig
 from fedmce.data import Modality, Task
 from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, keep_modalities, observe
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics
 from fedmce.networks import spec_for
+from fedmce.streams import generator
 from fedmce.training import DeviceRows, compiled, pick_device
 
 
@@ -34,6 +36,7 @@ class Workplace:
         train: observed training rows.
         validation: observed validation rows.
         unmasked: training rows with their natural gaps only; there with ``missingness.bind=position`` alone.
+        heldout: observed rows that never train; there with ``contributions.source=heldout`` alone.
     """
 
     site: str
@@ -44,6 +47,7 @@ class Workplace:
     train: ObservedRows
     validation: ObservedRows
     unmasked: ObservedRows | None = None
+    heldout: ObservedRows | None = None
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
 
@@ -70,11 +74,15 @@ class Workplace:
         """Rows that local training visits: the training rows, unless masks belong to positions."""
         return self._rows_on_device(statistics)[-1 if self.unmasked is not None else 0]
 
+    def heldout_on_device(self, statistics: dict[str, Statistics]) -> DeviceRows:
+        """Rows that never train; only with ``contributions.source=heldout``."""
+        return self._rows_on_device(statistics)[2]
+
     def _rows_on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, ...]:
         key = tuple(f"{n}:{s.mean.tobytes().hex()}:{s.std.tobytes().hex()}" for n, s in sorted(statistics.items()))
         if key not in self._device_rows:
             training = self.config.training
-            whole = [rows for rows in (self.train, self.validation, self.unmasked) if rows is not None]
+            whole = [rows for rows in (self.train, self.validation, self.heldout, self.unmasked) if rows is not None]
             parts = [keep_modalities(rows, self.names, statistics) for rows in whole]
             device = pick_device(training.device)
             on_device = tuple(DeviceRows(rows, statistics, self.names, device, training.resident) for rows in parts)
@@ -104,13 +112,22 @@ def open_workplace(config_json: str, site: str) -> Workplace:
     rows = dataset.sites[site]
     mask, _ = draw_site_mask(dataset, rows, config.missingness, config.seed)
     by_position, natural = config.missingness.bind == "position", SiteMask(rows.sample_ids, rows.available)
+    train = observe(rows, mask, dataset.modalities, "train")
+    unmasked = observe(rows, natural, dataset.modalities, "train") if by_position else None
+    heldout = None
+    if config.contributions.source == "heldout":
+        stream = generator(config.seed, "heldout", site)
+        heldout = take_rows(train, heldout_rows(train, config.contributions.heldout_share, stream))
+        train = without(train, heldout.sample_ids)
+        unmasked = without(unmasked, heldout.sample_ids) if unmasked is not None else None
     return Workplace(
         site=site,
         config=config,
         modalities=dataset.modalities,
         task=dataset.task,
         spec=spec_for(dataset, config),
-        train=observe(rows, mask, dataset.modalities, "train"),
+        train=train,
         validation=observe(rows, mask, dataset.modalities, "validation"),
-        unmasked=observe(rows, natural, dataset.modalities, "train") if by_position else None,
+        unmasked=unmasked,
+        heldout=heldout,
     )

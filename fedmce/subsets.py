@@ -13,6 +13,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from fedmce.streams import generator
+
+LISTED = 8  # modalities up to which every subset is scored: 255
+PANEL = 96  # subsets that are scored beyond
+
 
 def pattern_codes(available_bm: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Code of what each row holds, int64 ``(rows,)``."""
@@ -45,4 +50,33 @@ def subset_name(code: int, modalities: Sequence[str]) -> str:
 def all_subsets(modalities: Sequence[str]) -> dict[str, int]:
     """Name -> code of every non-empty subset, small subsets first, then in code order."""
     codes = sorted(range(1, 1 << len(modalities)), key=lambda code: (code.bit_count(), code))
+    return {subset_name(code, modalities): code for code in codes}
+
+
+@lru_cache(maxsize=32)
+def _panel(modalities: int) -> tuple[int, ...]:
+    full = (1 << modalities) - 1
+    chosen = {full, *(1 << m for m in range(modalities)), *(full ^ 1 << m for m in range(modalities))}
+    draw = generator(0, "scored subsets", modalities)
+    while len(chosen) < PANEL:
+        # Sizes alike, then subsets of the size alike: drawn over all subsets, nearly all would be of half size.
+        size = int(draw.integers(2, modalities - 1))
+        chosen.add(sum(1 << int(m) for m in draw.choice(modalities, size, replace=False)))
+    return tuple(sorted(chosen))
+
+
+def scored_codes(modalities: int) -> npt.NDArray[np.int64]:
+    """Codes of the subsets that are scored, ascending: all of up to 8 modalities, else a panel of 96.
+
+    The panel holds each modality alone, everything, everything but one, and random others. It depends on the
+    number of modalities alone, so scores of runs compare.
+    """
+    if modalities <= LISTED:
+        return np.arange(1, 1 << modalities, dtype=np.int64)
+    return np.array(_panel(modalities), dtype=np.int64)
+
+
+def scored_subsets(modalities: Sequence[str]) -> dict[str, int]:
+    """Name -> code of the subsets that are scored, small subsets first, then in code order; all of them last."""
+    codes = sorted(scored_codes(len(modalities)).tolist(), key=lambda code: (code.bit_count(), code))
     return {subset_name(code, modalities): code for code in codes}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, weighted_mean
 from fedmce.config.schema import AggregationConfig
-from fedmce.contributions import contributions, pooled, standardised_sums
+from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
 from fedmce.models import modality_of, select
 from server.gate import Accepted
 from server.roster import Roster
@@ -16,32 +16,49 @@ from server.state import GlobalState
 
 @dataclass(frozen=True)
 class Insight:
-    """What a round's value tables say of the model as received.
+    """What a round's tallies say of the modalities.
 
     Attributes:
-        contributions: Shapley value per modality, pooled over the sites' training rows.
+        contributions: per modality, pooled over the rows that they are measured on.
+        standard_errors: of these, over rows.
         by_site: the same from each site's own rows; None where the site lacks the modality.
+        standard_errors_by_site: of these.
         quality: ratio per site and modality that ``contribution`` weighting multiplies rows with.
         state: smoothed sums to carry on.
     """
 
     contributions: dict[str, float | None]
+    standard_errors: dict[str, float | None]
     by_site: dict[str, dict[str, float | None]]
+    standard_errors_by_site: dict[str, dict[str, float | None]]
     quality: dict[str, dict[str, float]]
     state: QualityState
 
 
 def read_contributions(
-    accepted: Mapping[str, Accepted], roster: Roster, config: AggregationConfig, old: QualityState
+    tallies: Mapping[str, Tally], roster: Roster, config: AggregationConfig, old: QualityState
 ) -> Insight:
-    """Pool the sites' value tables and standardise each site against the pool."""
-    tables = {site: accepted[site].values for site in sorted(accepted)}
-    whole, names, empty = pooled(tables, len(roster.names)), roster.names, roster.empty_value
-    state = old.updated(standardised_sums(tables, whole, names, empty), config.smoothing)
-    rows = {site: profile.rows_by_modality for site, profile in roster.profiles.items()}
-    ratios = quality(state, rows, shrink_rows=config.shrink_rows, clip_low=config.clip_low, clip_high=config.clip_high)
-    by_site = {site: contributions(table, names, empty) for site, table in tables.items()}
-    return Insight(contributions(whole, names, empty), by_site, ratios, state)
+    """Pool the sites' tallies (at least one) and standardise each site against the pool."""
+    whole, names, empty = pooled_tally(tallies), roster.names, roster.empty_value
+    rows = {site: tally.rows(names) for site, tally in tallies.items()}
+    state = old.updated(standardised(tallies, whole, names, empty), config.smoothing, rows)
+    low, high = value_bounds(roster.value)
+    ratios = quality(
+        state,
+        state.rows,
+        shrink_rows=config.shrink_rows,
+        clip_low=config.clip_low,
+        clip_high=config.clip_high,
+        variance=(high - low) ** 2 / 4,
+    )
+    return Insight(
+        contributions=whole.contributions(names, empty),
+        standard_errors=whole.standard_errors(names, empty),
+        by_site={site: tally.contributions(names, empty) for site, tally in tallies.items()},
+        standard_errors_by_site={site: tally.standard_errors(names, empty) for site, tally in tallies.items()},
+        quality=ratios,
+        state=state,
+    )
 
 
 def aggregate(

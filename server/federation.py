@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 import fedmce.data as data
 from fedmce import __version__
 from fedmce.config.schema import EngineConfig, RunConfig
+from fedmce.contributions import is_exact, measured_how
 from fedmce.data import FederatedDataset
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.models import MultimodalNet, state_of
@@ -23,6 +24,7 @@ from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from server.profile_round import ProfileRound, profile_round
+from server.referee import ServerRows
 from server.rounds import run_rounds
 from server.scoring import TestRows
 from server.state import GlobalState
@@ -58,13 +60,16 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     masks = draw_masks(dataset, config.missingness, config.seed, sites)
     masks.save(folder / "masks.npz")
     spec = spec_for(dataset, config)
+    is_exact(config.contributions, len(spec.names))  # refuses what cannot be measured before a site is asked
     shared = shared_part(config, sites)
     profiled = profile_round(grid, shared, spec, len(sites))
     roster = profiled.roster
     _record_start(record, config, dataset, masks, profiled)
     statistics = roster.statistics(spec)
     state = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
-    strategy = ComponentStrategy(shared, spec, roster, statistics, state)
+    by_server = config.contributions.source == "server"
+    referee = ServerRows(dataset, config, spec, statistics) if by_server else None
+    strategy = ComponentStrategy(shared, spec, roster, statistics, state, referee)
     tests = TestRows(dataset, config, spec, statistics, roster.empty_value)
     run_rounds(grid, strategy, record, tests.score, dataset.task.metric)
     save_model(folder, spec, strategy.state.model, statistics)
@@ -106,6 +111,7 @@ def _record_start(
         masks_sha256=masks.sha256(),
         fingerprint=shared_part(config, tuple(masks.sites)).fingerprint(),
         empty_value=profiled.roster.empty_value,
+        contributions=measured_how(config.contributions, len(dataset.modalities)),
         rates={site: masks.rates[site] for site in sorted(masks.rates)},
     )
     for site in profiled.roster.profiles:

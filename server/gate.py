@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedmce.contributions import ValueTable
+from fedmce.config.schema import ContributionsConfig
+from fedmce.contributions import Tally
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, decode
 from fedmce.metrics import Cells
 from fedmce.models import State, component_of
-from fedmce.subsets import subsets_of
 from fedmce.wire import REPORT, SCHEMA, STAMP, UPDATE
+from server.claims import Claim, read_tally
+from server.roster import RowCounts
 
 MOST_SECONDS = 1e7  # no round takes months; larger claims would only overflow the sums of the record
 
@@ -59,7 +61,8 @@ class Expectation:
         shapes: shape per parameter key that was granted.
         known: all parameter keys of the network.
         most_rows: most rows that can have trained each granted component.
-        patterns: training rows per availability pattern that the site can use, from its profile.
+        contributions: how they are measured; None where the site measures none.
+        measured: rows that they are measured on, from the site's profile; None where it measures none.
         magnitude_limit: largest absolute value of a parameter.
         modalities: number of modalities of the data set.
         most_scored: per known metric the largest count that the site's validation rows allow.
@@ -73,7 +76,8 @@ class Expectation:
     shapes: Mapping[str, tuple[int, ...]]
     known: frozenset[str]
     most_rows: Mapping[str, int]
-    patterns: Mapping[int, int]
+    contributions: ContributionsConfig | None
+    measured: RowCounts | None
     magnitude_limit: float
     modalities: int
     most_scored: Mapping[str, int]
@@ -85,7 +89,7 @@ class Accepted:
 
     update: State
     rows: dict[str, int]
-    values: ValueTable
+    tally: Tally | None
     cells: Cells
     losses: dict[str, float]
     seconds: dict[str, float]
@@ -132,7 +136,7 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
     return Accepted(
         update=update,
         rows=rows,
-        values=_check_values(report, expected),
+        tally=_check_tally(report, expected),
         cells=_check_scores(report, expected),
         losses={k.removeprefix("loss."): _finite(k, v) for k, v in report.items() if k.startswith("loss.")},
         seconds={k: _seconds(k, report.get(k, 0.0)) for k in ("train_s", "evaluate_s")},
@@ -197,27 +201,16 @@ def _check_rows(report: Mapping[str, Any], expected: Expectation) -> dict[str, i
     return claimed
 
 
-def _check_values(report: Mapping[str, Any], expected: Expectation) -> ValueTable:
-    columns: dict[str, Any] = {
-        name: report.get(f"value.{name}", []) for name in ("pattern", "subset", "total", "square", "rows")
-    }
-    if any(not isinstance(column, list) for column in columns.values()):
-        raise _Stop("claim", "a column of the value table is not a list")
-    if len({len(column) for column in columns.values()}) != 1:
-        raise _Stop("claim", "columns of the value table differ in length")
-    if any(type(number) is not int for name in ("pattern", "subset", "rows") for number in columns[name]):
-        raise _Stop("claim", "patterns, subsets and rows of the value table must be integers")
-    table = ValueTable.from_columns(expected.modalities, columns)
-    cells = {(e, s) for e in expected.patterns for s in subsets_of(e)}
-    if set(table.cells) != cells or len(columns["pattern"]) != len(cells):
-        raise _Stop("claim", "the value table does not cover the patterns of the profile")
-    for (pattern, _), (total, square, rows) in table.cells.items():
-        if rows != expected.patterns[pattern] or not 0 <= square <= total <= rows:
-            raise _Stop(
-                "claim",
-                f"value sums {total!r}, {square!r} of {rows!r} rows; the profile has {expected.patterns[pattern]}",
-            )
-    return table
+def _check_tally(report: Mapping[str, Any], expected: Expectation) -> Tally | None:
+    columns = {key: value for key, value in report.items() if key.startswith(("value.", "share."))}
+    if expected.contributions is None or expected.measured is None:
+        if columns:
+            raise _Stop("claim", f"{min(columns)}: this run does not ask sites for contributions")
+        return None
+    try:
+        return read_tally(columns, expected.contributions, expected.measured, expected.modalities)
+    except Claim as claim:
+        raise _Stop("claim", str(claim)) from claim
 
 
 def _check_scores(report: Mapping[str, Any], expected: Expectation) -> Cells:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
-from fedmce.config.schema import RunConfig
+from fedmce.config.schema import ContributionsConfig, RunConfig
 from fedmce.errors import RunError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, RecordDict, arrays_of, payload_bytes
 from fedmce.models import NetworkSpec
@@ -55,7 +55,7 @@ def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) 
     for message in messages:
         node, reply = message.metadata.dst_node_id, by_message.get(message.metadata.message_id)
         try:
-            found = _read(node, reply, spec)
+            found = _read(node, reply, spec, config.contributions)
         except WireError as error:
             problems.append(str(error))
             continue
@@ -71,7 +71,7 @@ def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) 
     return ProfileRound(roster, dict.fromkeys(up, payload_bytes(content)), up)
 
 
-def _read(node: int, reply: Message | None, spec: NetworkSpec) -> SiteProfile:
+def _read(node: int, reply: Message | None, spec: NetworkSpec, contributions: ContributionsConfig) -> SiteProfile:
     if reply is None:
         raise WireError("a node did not answer in time")
     if reply.has_error():
@@ -80,7 +80,7 @@ def _read(node: int, reply: Message | None, spec: NetworkSpec) -> SiteProfile:
     if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
         raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")
     try:
-        return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec)
+        return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec, contributions)
     except WireError:
         raise
     except Exception as error:  # bytes that are no arrays, numbers that are none

@@ -8,11 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from fedmce.config.schema import RunConfig
+from fedmce.config.schema import ContributionsConfig, RunConfig
+from fedmce.contributions import prior_value, tells_patterns
 from fedmce.errors import WireError
 from fedmce.models import FeatureSums, MultimodalNet, NetworkSpec, Statistics, components, modality_of, pool, state_of
 from fedmce.subsets import subset_name
 from fedmce.wire import Arrays
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows by what they hold.
+
+    Attributes:
+        patterns: rows per availability pattern (code); None where sites do not tell them.
+        sizes: rows per (modality bit, modalities that the row holds).
+    """
+
+    patterns: dict[int, int] | None
+    sizes: dict[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,8 @@ class SiteProfile:
         rows: training rows.
         validation_rows: validation rows.
         rows_by_modality: training rows that hold each modality.
-        patterns: training rows per availability pattern (code).
+        train: training rows by what they hold.
+        heldout: the same of rows that never train; None unless ``contributions.source=heldout``.
         class_rows: training rows per class.
         sums: sums of observed entries per modality.
     """
@@ -35,26 +50,33 @@ class SiteProfile:
     rows: int
     validation_rows: int
     rows_by_modality: dict[str, int]
-    patterns: dict[int, int]
+    train: RowCounts
+    heldout: RowCounts | None
     class_rows: tuple[int, ...]
     sums: dict[str, FeatureSums]
 
 
 def read_profile(
-    node_id: int, stamp: Mapping[str, Any], report: Mapping[str, Any], sums: Arrays, spec: NetworkSpec
+    node_id: int,
+    stamp: Mapping[str, Any],
+    report: Mapping[str, Any],
+    sums: Arrays,
+    spec: NetworkSpec,
+    contributions: ContributionsConfig,
 ) -> SiteProfile:
     """Check a profile reply. Raises :class:`WireError` if counts or shapes do not fit together."""
     site = str(stamp.get("site", ""))
+    told = tells_patterns(contributions, len(spec.names))
     try:
         by_modality = [int(n) for n in report["rows_by_modality"]]
-        patterns = dict(zip(map(int, report["patterns"]), map(int, report["pattern_rows"]), strict=True))
         found = SiteProfile(
             site=site,
             node_id=node_id,
             rows=int(report["rows"]),
             validation_rows=int(report["validation_rows"]),
             rows_by_modality=dict(zip(spec.names, by_modality, strict=True)),
-            patterns=patterns,
+            train=_row_counts("train", report, told),
+            heldout=_row_counts("heldout", report, told) if contributions.source == "heldout" else None,
             class_rows=tuple(int(n) for n in report["class_rows"]),
             sums={
                 m.name: FeatureSums(*(sums[f"{m.name}/{part}"] for part in ("total", "square", "count")))
@@ -63,15 +85,18 @@ def read_profile(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"profile of site {site!r}: {error}; the layout of the profile reply is needed") from error
-    counts = [found.rows, found.validation_rows, *by_modality, *patterns.values(), *found.class_rows]
+    counts = [found.rows, found.validation_rows, *by_modality, *found.class_rows]
+    held = [sum(n for (m, _), n in found.train.sizes.items() if m == bit) for bit in range(len(by_modality))]
     if (
         min(counts) < 0
         or max(by_modality) > found.rows
-        or sum(patterns.values()) != found.rows
+        or held != by_modality
+        or (found.train.patterns is not None and sum(found.train.patterns.values()) != found.rows)
         or sum(found.class_rows) != found.rows
+        or not all(_fit(rows, len(spec.names)) for rows in (found.train, found.heldout) if rows is not None)
     ):
         raise WireError(
-            f"profile of site {site!r}: counts do not add up ({found.rows} rows, {by_modality}, {patterns})"
+            f"profile of site {site!r}: counts do not add up ({found.rows} rows, {by_modality}, {found.train})"
         )
     for modality in spec.modalities:
         part = found.sums[modality.name]
@@ -85,6 +110,34 @@ def read_profile(
     return found
 
 
+def _row_counts(rows: str, report: Mapping[str, Any], told: bool) -> RowCounts:
+    # A site without such rows leaves the columns out.
+    columns = [
+        [int(n) for n in report.get(f"{rows}.{name}", ())] for name in ("size.modality", "size.size", "size.rows")
+    ]
+    sizes = {(m, k): n for m, k, n in zip(*columns, strict=True)}
+    if not told:
+        return RowCounts(None, sizes)
+    codes, counts = (report.get(f"{rows}.{name}", ()) for name in ("patterns", "pattern_rows"))
+    return RowCounts(dict(zip(map(int, codes), map(int, counts), strict=True)), sizes)
+
+
+def _fit(rows: RowCounts, modalities: int) -> bool:
+    """Counts are positive, of modalities and sizes that there are, and both tellings agree."""
+    if not all(0 <= m < modalities and 1 <= k <= modalities and n > 0 for (m, k), n in rows.sizes.items()):
+        return False
+    if rows.patterns is None:
+        return True
+    if not all(0 <= code < 1 << modalities and n > 0 for code, n in rows.patterns.items()):
+        return False
+    sizes: dict[tuple[int, int], int] = {}
+    for code, count in rows.patterns.items():
+        for bit in (m for m in range(modalities) if code >> m & 1):
+            key = (bit, code.bit_count())
+            sizes[key] = sizes.get(key, 0) + count
+    return sizes == rows.sizes
+
+
 @dataclass(frozen=True)
 class Roster:
     """All sites with training rows, and what each may receive.
@@ -94,12 +147,14 @@ class Roster:
         names: modality names in data set order.
         whole_model: every site works on every component (plain FedAvg).
         components: all components of the network.
+        value: value function of contributions.
     """
 
     profiles: dict[str, SiteProfile]
     names: tuple[str, ...]
     whole_model: bool
     components: tuple[str, ...]
+    value: str = "accuracy"
 
     def modalities(self, site: str) -> tuple[str, ...]:
         """Modalities whose components the site is given: those that its training rows hold."""
@@ -116,9 +171,9 @@ class Roster:
         profile, modality = self.profiles[site], modality_of(component)
         if modality is None or self.whole_model:
             return profile.rows
-        bit = 1 << self.names.index(modality)
         if component.startswith("completion."):
-            return sum(n for code, n in profile.patterns.items() if code & bit and code != bit)
+            alone = profile.train.sizes.get((self.names.index(modality), 1), 0)
+            return profile.rows_by_modality[modality] - alone
         return profile.rows_by_modality[modality]
 
     @property
@@ -133,9 +188,8 @@ class Roster:
 
     @property
     def empty_value(self) -> float:
-        """v(nothing): hit rate of always naming the most frequent class."""
-        classes = np.sum([p.class_rows for p in self.profiles.values()], axis=0)
-        return float(classes.max() / max(classes.sum(), 1))
+        """v(nothing): value of always answering the shares of the classes, for accuracy the most frequent one."""
+        return prior_value(self.value, np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
 
     def statistics(self, spec: NetworkSpec) -> dict[str, Statistics]:
         """Pooled mean and standard deviation per modality."""
@@ -144,11 +198,17 @@ class Roster:
     def record_row(self, site: str) -> dict[str, Any]:
         """The site's ``profile`` event."""
         p = self.profiles[site]
+        patterns = {subset_name(code, self.names): n for code, n in sorted((p.train.patterns or {}).items())}
+        rows = {"train": p.rows, "validation": p.validation_rows}
+        if p.heldout is not None:
+            rows["heldout"] = _total(p.heldout)
         return {
             "site": site,
-            "rows": {"train": p.rows, "validation": p.validation_rows},
+            "rows": rows,
             "rows_by_modality": p.rows_by_modality,
-            "patterns": {subset_name(code, self.names): n for code, n in sorted(p.patterns.items())},
+            # With many modalities sites tell rows per number of modalities held instead.
+            "patterns": patterns if p.train.patterns is not None else None,
+            "rows_by_size": _by_size(p.train),
             "components": list(self.granted(site)),
         }
 
@@ -157,4 +217,16 @@ def make_roster(profiles: Mapping[str, SiteProfile], spec: NetworkSpec, config: 
     """Roster of the sites that have training rows, sorted by name."""
     names = tuple(components(state_of(MultimodalNet(spec))))
     kept = {site: profiles[site] for site in sorted(profiles) if profiles[site].rows > 0}
-    return Roster(kept, spec.names, config.aggregation.whole_model, names)
+    return Roster(kept, spec.names, config.aggregation.whole_model, names, config.contributions.value)
+
+
+def _by_size(rows: RowCounts) -> dict[str, int]:
+    """Rows per number of modalities held: a row that holds k of them is counted by each of the k."""
+    found: dict[int, int] = {}
+    for (_, size), count in rows.sizes.items():
+        found[size] = found.get(size, 0) + count
+    return {str(size): found[size] // size for size in sorted(found)}
+
+
+def _total(rows: RowCounts) -> int:
+    return sum(_by_size(rows).values())

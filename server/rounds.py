@@ -86,6 +86,7 @@ def _record_site_scores(
     cells = {site: reply.cells for site, reply in outcome.accepted.items() if reply.cells}
     fields = summary(cells, metric, strategy.roster.names)
     fields["contributions"] = outcome.insight.contributions
+    fields["contributions_se"] = outcome.insight.standard_errors
     record.write("evaluation", round=number, split="validation", where="sites", **fields)
 
 
@@ -110,7 +111,9 @@ def round_fields(outcome: RoundOutcome) -> dict[str, Any]:
         "sites": sites,
         "weights": outcome.weights,
         "contributions": insight.contributions if insight else {},
+        "contributions_se": insight.standard_errors if insight else {},
         "contributions_by_site": insight.by_site if insight else {},
+        "contributions_by_site_se": insight.standard_errors_by_site if insight else {},
         "quality": insight.quality if insight else {},
     }
 

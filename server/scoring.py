@@ -7,18 +7,21 @@ hold, with the components that they were given.
 from __future__ import annotations
 
 import time
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from fedmce.config.schema import RunConfig
-from fedmce.contributions import contributions, pooled, pooled_interactions
+from fedmce.contributions import Tally, is_exact
 from fedmce.data import FederatedDataset
 from fedmce.metrics import concordance, summary
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
-from fedmce.subsets import all_subsets
-from fedmce.training import DeviceRows, Predictions, pick_device, predict_subsets
+from fedmce.streams import generator
+from fedmce.subsets import LISTED, scored_subsets
+from fedmce.training import DeviceRows, Predictions, empty_tally, measure, pick_device, predict_subsets
 
 
 class TestRows:
@@ -41,6 +44,7 @@ class TestRows:
         empty_value: float,
     ) -> None:
         device = pick_device(config.training.device)
+        self._contributions, self._seed = config.contributions, config.seed
         self._metric, self._empty_value = dataset.task.metric, empty_value
         self._net = MultimodalNet(spec).to(device)
         self._rows: dict[str, DeviceRows] = {}
@@ -55,14 +59,25 @@ class TestRows:
         began = time.perf_counter()
         load_state(self._net, state)
         names = self._net.spec.names
-        found = {site: predict_subsets(self._net, rows) for site, rows in self._rows.items()}
+        found, tallies = {}, {}
+        for site, rows in self._rows.items():
+            found[site], tallies[site] = self._predicted(site, rows)
         fields = summary({site: p.cells() for site, p in found.items()}, self._metric, names)
-        table = pooled({site: p.values(len(names)) for site, p in found.items()}, len(names))
-        fields["contributions"] = contributions(table, names, self._empty_value)
-        fields["interactions"] = pooled_interactions(table, names, self._empty_value)
+        whole = reduce(add, tallies.values(), empty_tally(self._contributions, len(names)))
+        fields["contributions"] = whole.contributions(names, self._empty_value)
+        fields["contributions_se"] = whole.standard_errors(names, self._empty_value)
+        fields["interactions"] = whole.interactions(names, self._empty_value)
         if self._metric == "auc_within_sites":
             fields["secondary"]["auc_pooled"] = _pooled_auc(found, names)
         return {"split": "test", "where": "server", **fields, "seconds": time.perf_counter() - began}
+
+    def _predicted(self, site: str, rows: DeviceRows) -> tuple[Predictions, Tally]:
+        stream = generator(self._seed, "contributions", "test", site)
+        predictions, tally = measure(self._net, rows, self._contributions, stream)
+        modalities = len(self._net.spec.names)
+        if modalities > LISTED or not is_exact(self._contributions, modalities):
+            predictions = predict_subsets(self._net, rows)  # scores are of other subsets than contributions
+        return predictions, tally
 
 
 def _pooled_auc(found: dict[str, Predictions], names: tuple[str, ...]) -> dict[str, float | None]:
@@ -71,7 +86,7 @@ def _pooled_auc(found: dict[str, Predictions], names: tuple[str, ...]) -> dict[s
     score = np.concatenate([p.probability[:, 1] for p in found.values()])
     positive = np.concatenate([p.target == 1 for p in found.values()])
     scores: dict[str, float | None] = {}
-    for name, code in all_subsets(names).items():
+    for name, code in scored_subsets(names).items():
         here = subset == code
         total, pairs = concordance(score[here], positive[here])
         scores[name] = total / pairs if pairs else None

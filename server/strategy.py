@@ -6,13 +6,15 @@ our round loop calls them so that deadlines, verdicts and the record stay in our
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedmce.config.schema import RunConfig
+from fedmce.contributions import Tally
+from fedmce.errors import ConfigError
 from fedmce.flower_compat import (
     ArrayRecord,
     ConfigRecord,
@@ -29,6 +31,8 @@ from server.aggregate import Insight, aggregate, read_contributions
 from server.gate import Accepted, Expectation, Refused, gate
 from server.roster import Roster
 from server.state import GlobalState
+
+Referee = Callable[[State, tuple[str, ...], int], Tally]
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class ComponentStrategy(Strategy):
         roster: sites and what they hold.
         statistics: pooled mean and standard deviation per modality.
         state: the committed state to start from.
+        referee: (model, modalities, round) -> tally of these modalities on rows at the server; needed with
+            ``contributions.source=server`` and not used otherwise.
     """
 
     def __init__(
@@ -87,7 +93,11 @@ class ComponentStrategy(Strategy):
         roster: Roster,
         statistics: dict[str, Statistics],
         state: GlobalState,
+        referee: Referee | None = None,
     ) -> None:
+        if (referee is None) == (config.contributions.source == "server"):
+            raise ConfigError("contributions.source=server needs a referee with rows at the server, others need none")
+        self._referee = referee
         self.config, self.spec, self.roster, self.state = config, spec, roster, state
         self.outcome: RoundOutcome | None = None
         self._config_json = config.to_json()
@@ -164,10 +174,8 @@ class ComponentStrategy(Strategy):
         return Sent(message, self._expectation(order, part, model))
 
     def _expectation(self, order: Order, part: State, model: State) -> Expectation:
-        bits = sum(1 << self.roster.names.index(m) for m in order.modalities)
-        patterns: dict[int, int] = {}
-        for code, rows in self.roster.profiles[order.site].patterns.items():
-            patterns[code & bits] = patterns.get(code & bits, 0) + rows
+        profile, contributions = self.roster.profiles[order.site], self.config.contributions
+        asked = contributions.source != "server"
         return Expectation(
             site=order.site,
             round=order.round,
@@ -177,7 +185,8 @@ class ComponentStrategy(Strategy):
             shapes={key: value.shape for key, value in part.items()},
             known=frozenset(model),
             most_rows={c: self.roster.rows_of(order.site, c) for c in self.roster.granted(order.site)},
-            patterns=patterns,
+            contributions=contributions if asked else None,
+            measured=(profile.heldout or profile.train) if asked else None,
             magnitude_limit=self.config.aggregation.magnitude_limit,
             modalities=len(self.roster.names),
             most_scored=self._most_scored(order.site),
@@ -188,6 +197,12 @@ class ComponentStrategy(Strategy):
         rows, classes = self.roster.profiles[site].validation_rows, len(self.spec.classes)
         metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
         return dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
+
+    def _tally(self, site: str, reply: Accepted) -> Tally | None:
+        """What a site measured, or what the server's own rows say of the components that it returned."""
+        if self._referee is None:
+            return reply.tally
+        return self._referee(self.state.model | reply.update, self.roster.modalities(site), self.state.round)
 
     def _judge(self, replies: Iterable[Message]) -> RoundOutcome:
         by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
@@ -202,8 +217,9 @@ class ComponentStrategy(Strategy):
                 sizes[way][site] = payload_bytes(content)
                 parts[way][site] = _bytes_by_component(content)
         accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
+        tallies = {site: tally for site, reply in accepted.items() if (tally := self._tally(site, reply)) is not None}
         insight = (
-            read_contributions(accepted, self.roster, self.config.aggregation, self.state.quality) if accepted else None
+            read_contributions(tallies, self.roster, self.config.aggregation, self.state.quality) if tallies else None
         )
         return RoundOutcome(verdicts, insight, {}, sizes["down"], sizes["up"], parts["down"], parts["up"], void=False)
 

@@ -2,7 +2,7 @@
 
 from fedmce.contributions.estimators import Estimate, estimate_shapley
 from fedmce.contributions.exact import INDICES, banzhaf, interactions, leave_one_out, shapley
-from fedmce.contributions.plan import RowPlan, is_exact, plan_rows
+from fedmce.contributions.plan import RowPlan, is_exact, measured_how, phi_bound, plan_rows, tells_patterns
 from fedmce.contributions.pooled import (
     contributions,
     pattern_index,
@@ -29,7 +29,9 @@ __all__ = [
     "interactions",
     "is_exact",
     "leave_one_out",
+    "measured_how",
     "pattern_index",
+    "phi_bound",
     "plan_rows",
     "pooled",
     "pooled_interactions",
@@ -41,5 +43,6 @@ __all__ = [
     "standardised",
     "standardised_shares",
     "standardised_sums",
+    "tells_patterns",
     "value_bounds",
 ]

@@ -88,7 +88,10 @@ def index_matrix(index: str, players: int) -> npt.NDArray[np.float64]:
     inside = (codes[:, None] >> np.arange(players) & 1).astype(bool)
     if index == "shapley":
         weight = np.array([factorial(s) * factorial(players - s - 1) / factorial(players) for s in range(players)])
-        return np.where(inside, weight[size - 1][:, None], -np.append(weight, 0.0)[size][:, None])
+        found: npt.NDArray[np.float64] = np.where(
+            inside, weight[size - 1][:, None], -np.append(weight, 0.0)[size][:, None]
+        )
+        return found
     if index == "banzhaf":
         return np.where(inside, 1.0, -1.0) * 0.5 ** (players - 1)
     full, but_one = (size == players)[:, None], (size == players - 1)[:, None]

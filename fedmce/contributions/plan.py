@@ -12,8 +12,8 @@ from fedmce.config.schema import ContributionsConfig
 from fedmce.contributions import designs
 from fedmce.contributions.designs import Codes, Design, Floats
 from fedmce.contributions.share_table import ShareTable
+from fedmce.contributions.values import value_bounds
 from fedmce.errors import ConfigError
-from fedmce.subsets import pattern_codes
 
 EXACT_BY_DEFAULT = 8  # modalities up to which estimator=auto predicts every subset
 EXACT_AT_MOST = 12  # 4,095 subsets per row
@@ -46,6 +46,37 @@ def is_exact(config: ContributionsConfig, modalities: int) -> bool:
             f"row for {modalities} modalities"
         )
     return False
+
+
+def tells_patterns(config: ContributionsConfig, modalities: int) -> bool:
+    """Sites report how many rows they have of each availability pattern: up to 8 modalities, or if exact."""
+    return modalities <= EXACT_BY_DEFAULT or is_exact(config, modalities)
+
+
+def measured_how(config: ContributionsConfig, modalities: int) -> dict[str, str | int | None]:
+    """``source, value, index, estimator, budget`` as the record states them; the budget is None if exact."""
+    exact = is_exact(config, modalities)
+    sampled = {"leave_one_out": "leave_one_out", "banzhaf": "pairs"}.get(config.index, estimator_of(config))
+    return {
+        "source": config.source,
+        "value": config.value,
+        "index": config.index,
+        "estimator": "exact" if exact else sampled,
+        "budget": None if exact else config.budget,
+    }
+
+
+def phi_bound(config: ContributionsConfig, size: int) -> float:
+    """Largest absolute contribution of one row that holds ``size`` modalities, with v(nothing) = 0.
+
+    Marginals are differences of two values, or of a value and 0; all values lie between 0 and the far bound.
+    Only KernelSHAP estimates are no means of marginals: see :func:`designs.kernel_pairs`.
+    """
+    low, high = value_bounds(config.value)
+    wide = max(high - low, abs(low), abs(high))
+    if config.index == "shapley" and config.estimator == "kernel" and (1 << size) - 2 > config.budget:
+        return wide * (1 + sum(1 / k for k in range(1, size)))
+    return wide
 
 
 def estimator_of(config: ContributionsConfig) -> str:
@@ -132,8 +163,3 @@ def _over_all(code: Codes, held: Codes) -> Codes:
     for player in range(held.shape[1]):
         whole |= (code >> player & 1) << held[:, player : player + 1]
     return whole
-
-
-def planned_codes(available: npt.NDArray[np.bool_], plan: RowPlan) -> Codes:
-    """Pattern code of each planned pair's row, int64 ``(pairs,)``."""
-    return pattern_codes(available)[plan.row]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedmce.metrics.sums import Cells, add_cells, ratio
-from fedmce.subsets import all_subsets
+from fedmce.subsets import scored_subsets
 
 Scores = dict[str, float | None]
 
@@ -40,7 +40,7 @@ def summary(cells_by_site: Mapping[str, Cells], metric: str, modalities: Sequenc
         ``per_subset, rows, mean_subset, worst_subset, full, per_site, secondary, secondary_per_site``
         as docs/record.md describes them. None where nothing was scored.
     """
-    subsets = all_subsets(modalities)
+    subsets = scored_subsets(modalities)
     whole = add_cells(cells_by_site)
     per_subset = primary(whole, metric, subsets)
     known = [score for score in per_subset.values() if score is not None]

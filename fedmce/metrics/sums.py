@@ -38,14 +38,16 @@ def score_sums(
     classes = probability.shape[1]
     hit = probability.argmax(axis=1) == target
     metrics = ["accuracy", *(f"recall:{c}" for c in range(classes)), *(["auc"] if classes == 2 else [])]
+    codes, place = np.unique(subset, return_inverse=True)
+    counts = np.bincount(place * classes + target, minlength=len(codes) * classes).reshape(-1, classes)
+    hits = np.bincount(place * classes + target, hit, minlength=len(codes) * classes).reshape(-1, classes)
     cells: Cells = {metric: {} for metric in metrics}
-    for code in np.unique(subset).tolist():
-        here = subset == code
-        cells["accuracy"][code] = [float(hit[here].sum()), float(here.sum())]
+    for at, code in enumerate(codes.tolist()):
+        cells["accuracy"][code] = [float(hits[at].sum()), float(counts[at].sum())]
         for c in range(classes):
-            of_class = here & (target == c)
-            cells[f"recall:{c}"][code] = [float(hit[of_class].sum()), float(of_class.sum())]
+            cells[f"recall:{c}"][code] = [float(hits[at, c]), float(counts[at, c])]
         if classes == 2:
+            here = place == at
             cells["auc"][code] = list(concordance(probability[here, 1], target[here] == 1))
     return cells
 

@@ -1,21 +1,28 @@
 """The local loop and the evaluation of all subsets."""
 
 from fedmce.training.capability import starting_lack, unimodal_values
-from fedmce.training.device import compiled, pick_device
+from fedmce.training.device import check_compiler, compiled, pick_device
 from fedmce.training.device_rows import DeviceRows
-from fedmce.training.evaluation import Predictions, predict_subsets
+from fedmce.training.evaluation import Predictions, predict_full, predict_pairs, predict_subsets, subset_logits
 from fedmce.training.local import TrainingReport, learning_rate, make_optimiser, train_locally
+from fedmce.training.measurement import empty_tally, measure
 
 __all__ = [
     "DeviceRows",
     "Predictions",
     "TrainingReport",
+    "check_compiler",
     "compiled",
+    "empty_tally",
     "learning_rate",
     "make_optimiser",
+    "measure",
     "pick_device",
+    "predict_full",
+    "predict_pairs",
     "predict_subsets",
     "starting_lack",
+    "subset_logits",
     "train_locally",
     "unimodal_values",
 ]

@@ -1,4 +1,4 @@
-"""Predictions of every subset of what each row holds, in evaluation mode and full precision."""
+"""Predictions of subsets of what each row holds, in evaluation mode and full precision."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fedmce.contributions import ValueTable
+from fedmce.contributions.values import row_values
 from fedmce.metrics import Cells, score_sums
 from fedmce.models import MultimodalNet
 from fedmce.objectives.pairs import all_pairs
+from fedmce.subsets import LISTED, members, pattern_codes, scored_codes
 from fedmce.training.device_rows import DeviceRows
 
-CHUNK = 512
+CHUNK = 512  # rows whose tokens are held at a time
+PAIR_CELLS = 1 << 18  # pairs times modalities of one fusion call: bounds its memory whatever the budget
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of all (row, subset) pairs of some rows.
+    """Predictions of (row, subset) pairs of some rows.
 
     Attributes:
-        row: int64 ``(pairs,)``.
+        row: int64 ``(pairs,)``, ascending.
         subset: code, int64 ``(pairs,)``.
         pattern: code of what the row holds, int64 ``(pairs,)``.
         probability: float64 ``(pairs, classes)``.
@@ -48,34 +52,88 @@ class Predictions:
         """Sums and counts of all metrics per subset."""
         return score_sums(self.subset, self.probability, self.target)
 
-    def values(self, modalities: int) -> ValueTable:
-        """Value table with v = 1 where the prediction is right, else 0 (accuracy as value)."""
+    def pair_values(self, kind: str = "accuracy") -> npt.NDArray[np.float64]:
+        """v_i(S) of each pair (:func:`row_values`), float64 ``(pairs,)``."""
+        value: npt.NDArray[np.float64] = row_values(
+            kind, torch.from_numpy(self.probability), torch.from_numpy(self.target)
+        ).numpy()
+        return value
+
+    def values(self, modalities: int, kind: str = "accuracy") -> ValueTable:
+        """Value table of the pairs."""
         table = ValueTable(modalities)
-        table.add(self.pattern, self.subset, self.right.astype(np.float64))
+        table.add(self.pattern, self.subset, self.pair_values(kind))
         return table
 
 
+def subset_logits(
+    net: MultimodalNet, token: Tensor, row_p: Tensor, member_pm: Tensor, unimodal: Tensor | None
+) -> Tensor:
+    """Fused logits ``(pairs, classes)`` of (row, subset) pairs from cached tokens: the one place that asks for them.
+
+    Args:
+        net: in evaluation mode.
+        token: ``(rows, modalities, width)``.
+        row_p: row of each pair, int64.
+        member_pm: subset of each pair, bool.
+        unimodal: logits of the unimodal heads ``(rows, modalities, classes)``, or None.
+    """
+    step = max(1, PAIR_CELLS // member_pm.shape[1])
+    cuts = range(0, max(len(row_p), 1), step)
+    parts = [net.fuse(token, row_p[at : at + step], member_pm[at : at + step], unimodal) for at in cuts]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 @torch.no_grad()
-def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
-    """Score every non-empty subset of what each row holds; encoders run once per row and modality."""
+def predict_pairs(
+    net: MultimodalNet, rows: DeviceRows, row: npt.NDArray[np.int64], subset: npt.NDArray[np.int64]
+) -> Predictions:
+    """Predict the given pairs; encoders run once per row and modality.
+
+    Args:
+        net: the network; left in evaluation mode.
+        rows: the rows.
+        row: of each pair, ascending, int64 ``(pairs,)``.
+        subset: code of each pair, non-empty and within what the row holds.
+    """
     net.eval()
-    parts: list[tuple[npt.NDArray[np.generic], ...]] = []
+    probability: list[npt.NDArray[np.float64]] = []
     alone: list[npt.NDArray[np.float64]] = []
     for start in range(0, rows.count, CHUNK):
-        chosen = np.arange(start, min(start + CHUNK, rows.count))
-        batch, available = rows.batch(chosen)
-        pairs = all_pairs(available)
+        stop = min(start + CHUNK, rows.count)
+        batch, _ = rows.batch(np.arange(start, stop))
+        first, last = np.searchsorted(row, [start, stop])
         token = net.encode(batch)
         unimodal = net.unimodal(token)
-        row = torch.from_numpy(pairs.row).to(rows.device)
-        logits = net.fuse(token, row, torch.from_numpy(pairs.member).to(rows.device), unimodal)
-        probability = logits.double().softmax(dim=1).cpu().numpy()
-        parts.append((pairs.row + start, pairs.subset, pairs.pattern, probability))
+        row_p = torch.from_numpy(row[first:last] - start).to(rows.device)
+        member_pm = torch.from_numpy(members(subset[first:last], len(net.spec.names))).to(rows.device)
+        logits = subset_logits(net, token, row_p, member_pm, unimodal)
+        probability.append(logits.double().softmax(dim=1).cpu().numpy())
         if unimodal is not None:
             alone.append(unimodal.double().softmax(dim=2).cpu().numpy())
-    if not parts:
-        none = np.zeros(0, dtype=np.int64)
-        return Predictions(none, none, none, np.zeros((0, len(net.spec.classes))), none, None)
-    row_p, subset, pattern, probability = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    target = rows.observed.targets[row_p]
-    return Predictions(row_p, subset, pattern, probability, target, np.concatenate(alone) if alone else None)
+    pattern = pattern_codes(rows.observed.available)[row]
+    found = np.concatenate(probability) if probability else np.zeros((0, len(net.spec.classes)))
+    return Predictions(
+        row, subset, pattern, found, rows.observed.targets[row], np.concatenate(alone) if alone else None
+    )
+
+
+def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
+    """Score every non-empty subset of what each row holds; of many modalities, those of the panel.
+
+    The panel is :func:`fedmce.subsets.scored_codes`; a row is scored on those subsets that it holds.
+    """
+    available = rows.observed.available
+    if available.shape[1] <= LISTED:
+        pairs = all_pairs(available)
+        return predict_pairs(net, rows, pairs.row, pairs.subset)
+    codes = scored_codes(available.shape[1])
+    row, which = np.nonzero((codes[None, :] & ~pattern_codes(available)[:, None]) == 0)
+    return predict_pairs(net, rows, row, codes[which])
+
+
+def predict_full(net: MultimodalNet, rows: DeviceRows) -> Predictions:
+    """Predict each row from everything that it holds."""
+    pattern = pattern_codes(rows.observed.available)
+    held = np.flatnonzero(pattern)
+    return predict_pairs(net, rows, held, pattern[held])

@@ -95,7 +95,7 @@ def test_the_profile_is_counts_and_sums_only(made: FederatedDataset) -> None:
     numbers, sums = profile(place)
     assert numbers["rows"] == 24
     assert numbers["rows_by_modality"] == [12, 24, 24]
-    assert sum(numbers["pattern_rows"]) == 24  # type: ignore[arg-type]
+    assert sum(numbers["train.pattern_rows"]) == 24  # type: ignore[arg-type]
     assert numbers["class_rows"] == np.bincount(place.train.targets, minlength=len(CLASSES)).tolist()
     for m in MODALITIES:
         assert sums[f"{m.name}/total"].shape == m.statistics_shape

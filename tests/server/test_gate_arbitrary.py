@@ -82,7 +82,7 @@ def test_an_arbitrary_report_never_raises_and_what_is_accepted_is_finite(
     sent, honest, expected = setting(federation)
     report = dict(honest.content["report"])
     keys = st.one_of(
-        st.sampled_from(sorted(report)), st.sampled_from(["rows.", "value.", "score.", "score.x", "loss."])
+        st.sampled_from(sorted(report)), st.sampled_from(["rows.", "value.", "share.", "score.", "score.x", "loss."])
     )
     for key in data.draw(st.lists(keys, min_size=1, max_size=3)):
         report[key] = data.draw(values)
@@ -94,7 +94,8 @@ def test_an_arbitrary_report_never_raises_and_what_is_accepted_is_finite(
     verdict = gate(Message(RecordDict(records), reply_to=sent), expected)
     if isinstance(verdict, Accepted):
         numbers = [n for by_subset in verdict.cells.values() for cell in by_subset.values() for n in cell]
-        numbers += [n for cell in verdict.values.cells.values() for n in cell]
+        for table in (verdict.tally.values, verdict.tally.shares):
+            numbers += [n for cell in table.cells.values() for n in cell]
         numbers += [*verdict.losses.values(), *verdict.seconds.values(), *verdict.rows.values()]
         assert all(math.isfinite(n) for n in numbers)
     else:
