@@ -110,7 +110,7 @@ static: lint types floors  ## all checks that run no test
 
 check: static test-all  ## static checks, then all tests (with the listings of wheel and bundle)
 
-bench: $(VENV)/.dev  ## time rounds and their parts into runs/bench.json
+bench: $(VENV)/.dev  ## measure costs and errors into runs/bench.json (ARGS="steps memory" for some)
 	@mkdir -p runs
 	@$(BIN)/python -m benchmarks $(ARGS)
 
