@@ -20,7 +20,15 @@ from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives import published, shortfall
 from fedmce.objectives.completion import completion_loss, hidden_terms
 from fedmce.objectives.lce import LearningCapability
-from fedmce.objectives.objective import Emphasis, Loss, Objective, SiteFacts, full_precision, objective
+from fedmce.objectives.objective import (
+    Emphasis,
+    Loss,
+    Objective,
+    SiteFacts,
+    full_precision,
+    objective,
+    to_device,
+)
 from fedmce.objectives.plan import BatchPlan, plan_batch, samples_subsets
 from fedmce.objectives.unimodal import WarmUp, unimodal_loss
 
@@ -123,7 +131,7 @@ class MceObjective:
             )
             return flat.reshape(rows, modalities)
         if self._reference is None:
-            self._reference = torch.from_numpy(self._facts.reference).to(alone_bmc.device)
+            self._reference = to_device(self._facts.reference, alone_bmc.device).to(alone_bmc.dtype)
         assert batch.index is not None, "a frozen reference needs to know which rows a batch holds"
         return self._reference[batch.index]
 

@@ -53,7 +53,7 @@ def _shapley_weights(modalities: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
     return with_m, without_m
 
 
-def shapley_coefficients(pairs: Pairs, available_bm: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def shapley_coefficients(pairs: Pairs, available_bm: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Coefficients C with phi_im = sum over the pairs p of row i of C_pm v_p - v(empty) / |e_i|.
 
     Summing a row's Shapley value by subsets instead of by marginals: v(S) enters phi_m with
@@ -70,7 +70,7 @@ def shapley_coefficients(pairs: Pairs, available_bm: npt.NDArray[np.bool_]) -> n
     size_p, row_size_p = pairs.member.sum(axis=1), available_bm.sum(axis=1)[pairs.row]
     inside, outside = with_m[row_size_p, size_p][:, None], without_m[row_size_p, size_p][:, None]
     coefficient = np.where(pairs.member, inside, outside)
-    return np.where(available_bm[pairs.row], coefficient, 0.0).astype(np.float32)
+    return np.where(available_bm[pairs.row], coefficient, 0.0)
 
 
 def _mean_over_holders(lack_bm: Tensor, available_bm: Tensor) -> Tensor:
@@ -88,8 +88,8 @@ def shapley_shortfall(seen: Observed, coefficient_pm: Tensor, empty_value: float
 
     The paper's diagnosis: the part of a modality's own capability that the fused model does not draw on.
     """
-    phi_bm = torch.zeros_like(seen.alone_bm)
-    phi_bm = phi_bm.index_add(0, seen.row_p, coefficient_pm.to(phi_bm.dtype) * seen.value_p[:, None].to(phi_bm.dtype))
+    phi_bm = torch.zeros_like(seen.alone_bm, dtype=seen.value_p.dtype)
+    phi_bm = phi_bm.index_add(0, seen.row_p, coefficient_pm.to(phi_bm.dtype) * seen.value_p[:, None])
     phi_bm = phi_bm - empty_value / seen.available_bm.sum(dim=1, keepdim=True).clamp(min=1)
     return _mean_over_holders((seen.alone_bm - phi_bm).clamp(min=0), seen.available_bm)
 
