@@ -111,6 +111,7 @@ def _record_start(
         masks_sha256=masks.sha256(),
         fingerprint=shared_part(config, tuple(masks.sites)).fingerprint(),
         empty_value=profiled.roster.empty_value,
+        empty_accuracy=profiled.roster.empty_accuracy,
         contributions=measured_how(config.contributions, len(dataset.modalities)),
         rates={site: masks.rates[site] for site in sorted(masks.rates)},
     )

@@ -191,6 +191,11 @@ class Roster:
         """v(nothing): value of always answering the shares of the classes, for accuracy the most frequent one."""
         return prior_value(self.value, np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
 
+    @property
+    def empty_accuracy(self) -> float:
+        """Accuracy of always naming the most frequent class."""
+        return prior_value("accuracy", np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
+
     def statistics(self, spec: NetworkSpec) -> dict[str, Statistics]:
         """Pooled mean and standard deviation per modality."""
         return {m.name: pool({s: p.sums[m.name] for s, p in self.profiles.items()}) for m in spec.modalities}

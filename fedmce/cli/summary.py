@@ -28,7 +28,7 @@ def print_summary(folder: Path, result: dict[str, Any]) -> None:
     console.print("   ".join(summary) + "\n")
     console.print("missing share of training rows, per site")
     console.print(_availability(result))
-    console.print("\ncontribution per modality (exact Shapley value on test rows)")
+    console.print(f"\ncontribution per modality ({_index(result)} on test rows)")
     console.print(_contributions(result))
     console.print()
     for text in result.get("caution", ()):
@@ -72,6 +72,14 @@ def _availability(result: dict[str, Any]) -> Table:
         shares = [f"{1 - held[modality]:.0%}" for modality in modalities]
         table.add_row(site, *shares, str(result["rows"][site]))
     return table
+
+
+def _index(result: dict[str, Any]) -> str:
+    how = result.get("contributions_setup") or {}
+    index = {"banzhaf": "Banzhaf", "leave_one_out": "leave-one-out"}.get(how.get("index", ""), "Shapley")
+    value = how.get("value", "accuracy")
+    kind = "exact" if how.get("estimator", "exact") == "exact" else "estimated"
+    return f"{kind} {index} value" + ("" if value == "accuracy" else f" of {value.replace('_', ' ')}")
 
 
 def _contributions(result: dict[str, Any]) -> Table:

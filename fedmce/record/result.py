@@ -91,7 +91,10 @@ class Result(_Part):
     rows: dict[str, int]
     metrics: Metrics
     contributions: dict[str, Score]
+    contributions_se: dict[str, Score] = {}
     contributions_received: dict[str, Score]
+    contributions_received_se: dict[str, Score] = {}
+    contributions_setup: dict[str, str | int | None] = {}
     interactions: dict[str, Score]
     empty_value: float
     weights: dict[str, dict[str, float]]
@@ -132,7 +135,10 @@ def build_result(record: list[Row]) -> Result:
             else None,
         ),
         contributions=test["contributions"],
+        contributions_se=test.get("contributions_se", {}),
         contributions_received=final["contributions"] if final else {},
+        contributions_received_se=final.get("contributions_se", {}) if final else {},
+        contributions_setup=start.get("contributions", {}),
         interactions=test["interactions"],
         weights=next((row["weights"] for row in reversed(rounds) if row["weights"]), {}),
         refused=[

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from fedmce.report.sizes import is_many
 from fedmce.report.story import Story
 from fedmce.report.style import NARROW, WIDE, canvas, colour, heat_map, missing_patch, ramp, short
 from fedmce.report.words import percent
@@ -30,13 +31,14 @@ def availability(story: Story) -> Figure | None:
         texts.append(line)
     each = 0.4 if len(modalities) > 3 else 0.3
     width = NARROW if len(modalities) <= 4 else min(WIDE, 1.6 + 0.95 * len(modalities))
-    figure = canvas(width, 0.8 + each * len(sites))
+    many = is_many(modalities)  # shares as colours alone: the table of the page has the figures
+    figure = canvas(width, (1.6 if many else 0.8) + each * len(sites))
     axes = figure.add_subplot()
     maps = [ramp(colour(modalities, m)) for m in modalities]
-    heat_map(axes, values, texts, maps=maps, norm=Normalize(0, 1), text_size=8)
+    heat_map(axes, values, None if many else texts, maps=maps, norm=Normalize(0, 1), text_size=8)
     axes.set_yticks(range(len(sites)), [short(s) for s in sites])
     axes.xaxis.tick_top()
-    axes.set_xticks(range(len(modalities)), [short(m) for m in modalities], weight="bold")
+    axes.set_xticks(range(len(modalities)), [short(m) for m in modalities], weight="bold", rotation=90 if many else 0)
     if np.isnan(values).any():
         figure.legend(handles=[missing_patch("not one row of the site holds it")], loc="outside lower left")
     return figure

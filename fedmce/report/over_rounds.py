@@ -12,9 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fedmce.report.sizes import is_many
 from fedmce.report.story import Row, Story
 from fedmce.report.style import FAINT, INK, NARROW, SOFT, canvas, colour, heat_map, marker, missing_patch, short
-from fedmce.report.words import metric
+from fedmce.report.words import Setup, contribution_setup, metric
 
 
 def contributions_and_weights(story: Story) -> Figure | None:
@@ -23,12 +24,14 @@ def contributions_and_weights(story: Story) -> Figure | None:
     if not rounds:
         return None
     modalities = story.modalities
+    if is_many(modalities):
+        return _contribution_map(story, rounds)
     columns = 1 if len(modalities) < 3 else 2
     lines = -(-len(modalities) // columns)
     each = 0.62 + 0.17 * len(story.sites)
     figure = canvas(NARROW if columns == 1 else 7.4, 2.4 + lines * each)
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[2.2, lines * each + 0.2])).ravel()
-    _contribution_lines(top.subplots(), rounds, modalities)
+    _contribution_lines(top.subplots(), rounds, modalities, contribution_setup(story))
     panels = bottom.subplots(lines, columns, squeeze=False).ravel()
     weights = [_weights(story.sites, rounds, m) for m in modalities]
     highest = max((float(np.nanmax(w)) for w in weights if not np.isnan(w).all()), default=1.0)
@@ -48,7 +51,22 @@ def contributions_and_weights(story: Story) -> Figure | None:
     return figure
 
 
-def _contribution_lines(axes: Axes, rounds: Sequence[Row], modalities: Sequence[str]) -> None:
+def _contribution_map(story: Story, rounds: Sequence[Row]) -> Figure:
+    """Contributions as a map of modalities x rounds: that many lines could not be told apart."""
+    modalities = story.modalities
+    tables = [row.get("contributions") or {} for row in rounds]
+    values = np.array([[math.nan if (v := t.get(m)) is None else v for t in tables] for m in modalities], np.float64)
+    figure = canvas(NARROW, 1.2 + 0.17 * len(modalities))
+    axes = figure.add_subplot()
+    top = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-6)
+    shown = heat_map(axes, values, None, maps=[matplotlib.colormaps["PuOr"]], norm=Normalize(-top, top))
+    axes.set_yticks(range(len(modalities)), [short(m, 22) for m in modalities])
+    _round_ticks(axes, rounds)
+    figure.colorbar(shown, ax=axes, label=contribution_setup(story).axis, aspect=40, pad=0.02)
+    return figure
+
+
+def _contribution_lines(axes: Axes, rounds: Sequence[Row], modalities: Sequence[str], how: Setup) -> None:
     for modality in modalities:
         values = [(row.get("contributions") or {}).get(modality) for row in rounds]
         y = [math.nan if v is None else v for v in values]
@@ -61,8 +79,8 @@ def _contribution_lines(axes: Axes, rounds: Sequence[Row], modalities: Sequence[
             modality,
         )
     axes.axhline(0, color=SOFT, linewidth=0.8)
-    axes.set_title("contribution of each modality (Shapley, model as received)", weight="bold")
-    axes.set_ylabel("contribution to accuracy")
+    axes.set_title(f"contribution of each modality ({how.index}, {how.model})", weight="bold")
+    axes.set_ylabel(how.axis)
     axes.set_xlabel("round")
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=True))
@@ -138,12 +156,17 @@ def _curves(axes: Axes, story: Story, curve: Sequence[Row], *, dashed: bool) -> 
     axes.plot(x, mean, style, color=INK, linewidth=1.2 if dashed else 2.2, label=f"mean over subsets{split}", zorder=2)
     if dashed:
         return
-    others = [s for s in story.subsets if "+" in s and s != story.full_subset]
+    others = [s for s in story.subsets if s not in names and s != story.full_subset]
     for i, subset in enumerate(others):
         axes.plot(
-            x, _series(curve, subset), color=FAINT, linewidth=0.8, zorder=1, label="other subsets" if not i else None
+            x,
+            _series(curve, subset),
+            color=FAINT,
+            linewidth=0.8,
+            zorder=1,
+            label=("means by size" if is_many(names) else "other subsets") if not i else None,
         )
-    for name in names:
+    for name in () if is_many(names) else names:
         _line(axes, x, _series(curve, name), colour(names, name), marker(names, name), f"{name} alone")
     _line(axes, x, _series(curve, story.full_subset), SOFT, "*", "all modalities")
 

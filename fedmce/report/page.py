@@ -90,6 +90,7 @@ def render(story: Story, figures: dict[str, Path]) -> str:
         tables=_tables(story, scores),
         silence=ledger.silence_finding(story),
         efficiency=efficiency(story, scores),
+        contribution_note=words.contribution_note(story),
         metric=words.titled(words.metric(story)),
         by_site=by_site(story, scores),
     )
@@ -171,7 +172,9 @@ def efficiency(story: Story, scores: Scores | None) -> str:
     )
     full = accuracies.get(story.full_subset) if accuracies else None
     known = [v for v in values.values() if v is not None]
-    if not known or full is None or empty is None:
+    how = story.start.get("contributions") or {}
+    other = how.get("value", "accuracy") != "accuracy" or how.get("index", "shapley") != "shapley"
+    if not known or full is None or empty is None or other:
         return ""
     total, gain = sum(known), full - empty
     text = f"The contributions on test rows sum to {number(total)}; all modalities gain {number(gain)} over {number(empty)} without any. "

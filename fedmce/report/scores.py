@@ -62,7 +62,7 @@ def _dot(axes: Axes, story: Story, scores: Scores, subset: str, y: float, *, num
     if value is None:
         axes.axhspan(y - 0.4, y + 0.4, facecolor="#ececec", edgecolor="#a9afb6", hatch="////", linewidth=0, zorder=0)
         return
-    single = "+" not in subset
+    single = subset in story.modalities
     shade = colour(story.modalities, subset) if single else INK if subset == story.full_subset else SOFT
     shape = marker(story.modalities, subset) if single else "*" if subset == story.full_subset else "o"
     bounds = interval(story, scores, subset)

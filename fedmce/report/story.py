@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedmce.report.sizes import is_many, label, row_with_sizes
+
 Row = dict[str, Any]
 
 
@@ -86,7 +88,11 @@ class Story:
 
     @property
     def subsets(self) -> list[str]:
-        """Every subset that the record names, smallest first, then in data set order."""
+        """Every subset that the record names, smallest first, then in data set order; with many modalities sizes."""
+        if is_many(self.modalities):
+            tables = [e["per_subset"] for e in self.evaluations]
+            sizes = {name.count("+") + 1 for table in tables for name, value in table.items() if value is not None}
+            return [label(size, self.modalities) for size in sorted(sizes | {1, len(self.modalities)})]
         named: set[str] = set()
         for table in (
             (self.result or {}).get("metrics", {}).get("per_subset", {}),
@@ -94,7 +100,7 @@ class Story:
         ):
             named.update(table)
         for profile in self.profiles.values():
-            named.update(profile.get("patterns", {}))
+            named.update(profile.get("patterns") or {})
         order = {name: i for i, name in enumerate(self.modalities)}
         known = [s for s in named if s and all(part in order for part in s.split("+"))]
         return sorted(known, key=lambda s: (s.count("+"), [order[part] for part in s.split("+")]))
@@ -102,6 +108,8 @@ class Story:
     @property
     def full_subset(self) -> str:
         """The subset of all modalities."""
+        if is_many(self.modalities):
+            return label(len(self.modalities), self.modalities)
         return "+".join(self.modalities)
 
     def curve(self, split: str) -> list[Row]:
@@ -109,7 +117,7 @@ class Story:
         by_round: dict[int, Row] = {}
         for row in self.evaluations:
             if row["split"] == split and (row["round"] not in by_round or row.get("where") == "sites"):
-                by_round[int(row["round"])] = row
+                by_round[int(row["round"])] = row_with_sizes(row, self.modalities)
         return [by_round[key] for key in sorted(by_round)]
 
     def scores(self) -> Scores | None:
@@ -117,7 +125,9 @@ class Story:
         newest = next((c[-1] for c in (self.curve("test"), self.curve("validation")) if c), None)
         metrics = (self.result or {}).get("metrics")
         if metrics:
-            return _scores({**(newest or {}), **metrics}, "test", "result.json, metrics")
+            return _scores(
+                row_with_sizes({**(newest or {}), **metrics}, self.modalities), "test", "result.json, metrics"
+            )
         if newest:
             split = str(newest["split"])
             return _scores(newest, split, f"{split} evaluation after round {newest['round']}")
@@ -135,7 +145,9 @@ class Story:
 
     def empty_accuracy(self) -> float | None:
         """Share of right predictions without any modality, as recorded; contributions are measured from here."""
-        value = (self.result or {}).get("empty_value", self.start.get("empty_value"))
+        value = self.start.get("empty_accuracy")
+        if value is None:  # an older record, whose contributions are of accuracy
+            value = (self.result or {}).get("empty_value", self.start.get("empty_value"))
         return None if value is None else float(value)
 
     def bytes_moved(self) -> tuple[int, int]:

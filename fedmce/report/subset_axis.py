@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedmce.report.sizes import is_many
 from fedmce.report.style import FAINT, INK, colour, marker, short
 
 NAMED_UP_TO = 3
 
 
 def uses_dots(modalities: Sequence[str]) -> bool:
-    """Beyond three modalities names such as ``a+b+c+d`` are longer than the picture."""
-    return len(modalities) > NAMED_UP_TO
+    """Beyond three modalities names such as ``a+b+c+d`` are longer than the picture; sizes have short names again."""
+    return len(modalities) > NAMED_UP_TO and not is_many(modalities)
 
 
 def positions(subsets: Sequence[str], gap: float = 0.7) -> list[float]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedmce.report import words
 from fedmce.report.scores import interval
+from fedmce.report.sizes import is_many, with_sizes
 from fedmce.report.story import Row, Scores, Story
 from fedmce.report.words import DASH, metric, number, percent, titled
 
@@ -41,9 +43,16 @@ def availability(story: Story) -> Table:
     totals = [[story.held(s, m) or (0, 0) for s in sites] for m in story.modalities]
     if sites:
         pooled = [_share((sum(h for h, _ in t), sum(n for _, n in t))) for t in totals]
-        complete = [story.profiles.get(s, {}).get("patterns", {}).get(story.full_subset, 0) for s in sites]
+        complete = [(story.profiles.get(s, {}).get("patterns") or {}).get(story.full_subset, 0) for s in sites]
         every = sum(n for _, n in totals[0])
-        rows.append(["all sites", *pooled, _share((sum(complete), every)) if story.profiles else DASH, f"{every:,}"])
+        rows.append(
+            [
+                "all sites",
+                *pooled,
+                _share((sum(complete), every)) if story.profiles and not is_many(story.modalities) else DASH,
+                f"{every:,}",
+            ]
+        )
     head = ["site", *story.modalities, "every modality", "rows"]
     return Table("Share and number of training rows that hold each modality (profile events)", head, rows)
 
@@ -98,6 +107,8 @@ def every_subset(story: Story, scores: Scores) -> Table:
 def validation(story: Story) -> Row | None:
     """Validation scores that belong to the final model, else the newest."""
     final: Row | None = (story.result or {}).get("metrics", {}).get("validation")
+    if final:
+        final = final | {"per_subset": with_sizes(final["per_subset"], story.modalities)}
     curve = story.curve("validation")
     return final or (curve[-1] if curve else None)
 
@@ -110,25 +121,30 @@ def per_site(story: Story, table: dict[str, dict[str, float | None]], caption: s
 
 
 def contributions(story: Story) -> Table | None:
-    """Shapley contribution of each modality on test rows, and on training rows as received; None if not measured."""
-    result = story.result or {}
+    """Contribution of each modality on test rows and on the rows of its source, with standard errors; None without."""
+    result, how = story.result or {}, words.contribution_setup(story)
     final, received = result.get("contributions") or {}, result.get("contributions_received") or {}
     if not received:
         received = next((r["contributions"] for r in reversed(story.rounds) if r.get("contributions")), {})
-    columns = [("test rows", final), ("training rows", received)]
-    shown = [(name, values) for name, values in columns if values]
+    columns = [
+        ("test rows", final, result.get("contributions_se") or {}),
+        (how.rows, received, result.get("contributions_received_se") or {}),
+    ]
+    shown = [(name, values, errors) for name, values, errors in columns if values]
     if not shown:
         return None
-    rows = [[m, *(_phi(values.get(m)) for _, values in shown)] for m in story.modalities]
+    rows = [[m, *(_phi(values.get(m), errors.get(m)) for _, values, errors in shown)] for m in story.modalities]
     return Table(
-        "Exact Shapley contribution to accuracy (result.json, contributions)",
-        ["modality", *(n for n, _ in shown)],
+        f"{how.title} (result.json, contributions; ± standard error over rows)",
+        ["modality", *(name for name, _, _ in shown)],
         rows,
     )
 
 
-def _phi(value: float | None) -> str:
-    return ABSENT if value is None else number(value)
+def _phi(value: float | None, error: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return number(value) if error is None else f"{number(value)} ± {number(error)}"
 
 
 def interactions(story: Story) -> Table | None:

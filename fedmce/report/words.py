@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from fedmce.report.sizes import is_many
 from fedmce.report.story import Row, Scores, Story
 
 DASH = "–"
@@ -65,6 +67,8 @@ def metric(story: Story) -> str:
 def availability_finding(story: Story) -> str:
     """Who lacks what, modality by modality."""
     parts = []
+    if is_many(story.modalities):
+        return _many_available(story)
     for modality in story.modalities:
         held = {s: h for s in story.sites if (h := story.held(s, modality)) is not None}
         if not held:
@@ -85,6 +89,8 @@ def score_finding(story: Story, scores: Scores) -> str:
     """Each modality alone, and how far below all of them."""
     full = scores.per_subset.get(story.full_subset)
     parts = []
+    if is_many(story.modalities):
+        return _many_scores(story, scores, full)
     for name in story.modalities:
         value = scores.per_subset.get(name)
         text = f"{name} alone has no row to score" if value is None else f"{name} alone scores {number(value)}"
@@ -96,6 +102,30 @@ def score_finding(story: Story, scores: Scores) -> str:
     together = f"All {len(story.modalities)} modalities together score {number(full)}; " if full is not None else ""
     together = together.replace("All 2 modalities together", "Both modalities together")
     return together + "; ".join(parts) + "."
+
+
+def _many_available(story: Story) -> str:
+    shares = {}
+    for modality in story.modalities:
+        held = [h for s in story.sites if (h := story.held(s, modality)) is not None]
+        if held:
+            shares[modality] = sum(h[0] for h in held) / max(sum(h[1] for h in held), 1)
+    if not shares:
+        return "No site has reported its rows."
+    ranked = sorted(shares, key=lambda m: (shares[m], m))
+    low, high = ranked[0], ranked[-1]
+    text = f"Of {len(shares)} modalities the rarest, {low}, is in {percent(shares[low])} of the training rows"
+    return f"{text}, the most frequent, {high}, in {percent(shares[high])}."
+
+
+def _many_scores(story: Story, scores: Scores, full: float | None) -> str:
+    alone = {m: v for m in story.modalities if (v := scores.per_subset.get(m)) is not None}
+    text = f"All {len(story.modalities)} modalities together score {number(full)}" if full is not None else ""
+    if not alone:
+        return f"{text}." if text else "No single modality has a row to score."
+    best, worst = max(alone, key=lambda m: (alone[m], m)), min(alone, key=lambda m: (alone[m], m))
+    found = f"single modalities from {number(alone[worst])} ({worst}) to {number(alone[best])} ({best})"
+    return f"{text}; {found}. Subsets of one size are shown as their mean." if text else f"{found}."
 
 
 def site_finding(scores: Scores, full: str) -> str:
@@ -110,6 +140,42 @@ def site_finding(scores: Scores, full: str) -> str:
     return text + (f"; {absent} hatched cells have no row to score." if absent else ".")
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How contributions were measured, in words: of the table, of the rows, of the index, of the model, of an axis."""
+
+    title: str
+    rows: str
+    index: str
+    model: str
+    axis: str
+
+
+def contribution_setup(story: Story) -> Setup:
+    """As the record states it; older records mean exact Shapley values of accuracy on training rows."""
+    how = story.start.get("contributions") or {}
+    index = {"banzhaf": "Banzhaf", "leave_one_out": "leave-one-out"}.get(str(how.get("index")), "Shapley")
+    value = str(how.get("value", "accuracy")).replace("_", " ")
+    source = str(how.get("source", "received"))
+    rows = {"heldout": "held-out rows", "server": "rows at the server"}.get(source, "training rows")
+    exact = how.get("estimator", "exact") == "exact"
+    kind = "Exact" if exact else f"Estimated ({how['estimator']}, {how['budget']} subsets per row)"
+    model = "model as returned" if source == "server" else "model as received"
+    return Setup(f"{kind} {index} contribution to {value}", rows, index, model, f"contribution to {value}")
+
+
+def contribution_note(story: Story) -> str:
+    """What a contribution is, in one sentence."""
+    how = story.start.get("contributions") or {}
+    value = str(how.get("value", "accuracy"))
+    what = "the share of right predictions" if value == "accuracy" else f"the {value.replace('_', ' ')} of a prediction"
+    if how.get("index") == "banzhaf":
+        return f"A modality's contribution is its Banzhaf value: by how much it raises {what}, on average over all sets of the others."
+    if how.get("index") == "leave_one_out":
+        return f"A modality's contribution is by how much {what} falls without it, all others there."
+    return f"A modality's contribution is its Shapley value: by how much it raises {what}, on average over all orders in which modalities could be added."
+
+
 def contributions(story: Story) -> tuple[dict[str, float | None], str]:
     """The best known contributions and their source: test rows of the final model, else the last round's."""
     final = (story.result or {}).get("contributions")
@@ -117,7 +183,9 @@ def contributions(story: Story) -> tuple[dict[str, float | None], str]:
         return final, "final model, test rows"
     known: list[Row] = [row for row in story.rounds if row.get("contributions")]
     if known:
-        return known[-1]["contributions"], f"model received in round {known[-1]['round']}, training rows"
+        return known[-1][
+            "contributions"
+        ], f"{contribution_setup(story).model} in round {known[-1]['round']}, {contribution_setup(story).rows}"
     return {}, ""
 
 
@@ -137,14 +205,16 @@ def weight_finding(story: Story) -> str:
     """Who has the largest say in each encoder, in the last round that had weights."""
     last: Row = next((row["weights"] for row in reversed(story.rounds) if row.get("weights")), {})
     parts = []
-    for modality in story.modalities:
+    for modality in () if is_many(story.modalities) else story.modalities:
         weights = last.get(f"encoder.{modality}")
         if weights:
             site = max(sorted(weights), key=lambda s: weights[s])
             parts.append(
                 f"{modality}: {site} with weight {number(weights[site])}, {counted(len(weights), 'site')} in all"
             )
-    return "Largest say in each encoder in the last round: " + "; ".join(parts) + "." if parts else "No weights yet."
+    if parts:
+        return "Largest say in each encoder in the last round: " + "; ".join(parts) + "."
+    return "" if last else "No weights yet."
 
 
 def curve_finding(story: Story) -> str:
