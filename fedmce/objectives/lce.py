@@ -96,10 +96,12 @@ class LearningCapability:
     def __init__(self, config: MceConfig, facts: SiteFacts, device: torch.device) -> None:
         factors = rarity(config.rarity, facts)
         self.held = list(factors)
-        self.columns = torch.tensor([facts.modalities.index(m) for m in self.held], device=device)
+        columns = [facts.modalities.index(m) for m in self.held]
+        # Made on the host: a tensor made on a GPU from a list waits for it.
+        self.columns = torch.tensor(columns, dtype=torch.int64).to(device, non_blocking=True)
         self._config = config
-        self._rarity = torch.tensor([factors[m] for m in self.held], device=device)
-        start = torch.tensor([facts.lack.get(m, 0.5) for m in self.held], device=device)
+        self._rarity = torch.tensor([factors[m] for m in self.held]).to(device, non_blocking=True)
+        start = torch.tensor([facts.lack.get(m, 0.5) for m in self.held]).to(device, non_blocking=True)
         self._capability: Capability | AdaptiveCapability | None = None
         if config.capability == "adaptive":
             self._capability = AdaptiveCapability(

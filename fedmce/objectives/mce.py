@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedmce.config.schema import MceConfig
+from fedmce.errors import ConfigError
 from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives import published, shortfall
 from fedmce.objectives.completion import completion_loss, hidden_terms
@@ -29,6 +30,7 @@ from fedmce.objectives.objective import (
     objective,
     to_device,
 )
+from fedmce.objectives.pairs import AUTO_LIMIT
 from fedmce.objectives.plan import BatchPlan, plan_batch, samples_subsets
 from fedmce.objectives.unimodal import WarmUp, unimodal_loss
 
@@ -39,6 +41,11 @@ class MceObjective:
     def __init__(self, config: MceConfig, facts: SiteFacts, generator: np.random.Generator) -> None:
         self._config, self._facts, self._generator = config, facts, generator
         self._sampled = samples_subsets(config, len(facts.modalities))
+        if self._sampled and config.capability in ("shapley", "published"):
+            raise ConfigError(
+                f"objective.capability={config.capability}: needs every subset of {len(facts.modalities)} modalities, "
+                f"which are drawn beyond {AUTO_LIMIT}. use capability=gap or adaptive, or subsets=all"
+            )
         self._capability: LearningCapability | None = None
         self._reference: Tensor | None = None
 

@@ -107,11 +107,8 @@ def published_shortfall(seen: Observed, member_pm: Tensor) -> Tensor:
     modalities = member_pm.shape[1]
     n = 2**modalities - 1
     size_p = member_pm.sum(dim=1)
-    table = torch.tensor(
-        [0.0, *(factorial(k - 1) * factorial(n - k) / factorial(n) for k in range(1, modalities + 1))],
-        device=seen.value_p.device,
-        dtype=seen.value_p.dtype,
-    )
+    weight_k = [0.0, *(factorial(k - 1) * factorial(n - k) / factorial(n) for k in range(1, modalities + 1))]
+    table = to_device(np.array(weight_k), seen.value_p.device).to(seen.value_p.dtype)
     alone_p = (size_p == 1).to(seen.value_p.dtype) * seen.value_p
     single_m = (member_pm * alone_p[:, None]).sum(dim=0)
     # Every S enters once, also one that no row of the batch holds: then its marginal is - v({m}).
