@@ -10,7 +10,7 @@ from client.facts import site_facts
 from client.measured import received_model
 from client.workplace import Workplace
 from fedmce.flower_compat import RecordDict
-from fedmce.metrics import Cells
+from fedmce.metrics import Cells, completed
 from fedmce.models import State, Statistics, component_of, components, load_state, state_of, trained_rows
 from fedmce.objectives import OBJECTIVES
 from fedmce.streams import generator
@@ -39,7 +39,10 @@ def answer(
 
     began = time.perf_counter()
     received, numbers = received_model(place, order, net, train, statistics)
-    numbers |= _score_columns(predict_subsets(net, validation).cells())
+    cells = predict_subsets(net, validation).cells()
+    if (use := place.spec.use_completion) != "off":
+        cells |= completed(predict_subsets(net, validation, use).cells())
+    numbers |= _score_columns(cells)
     numbers["evaluate_s"] = time.perf_counter() - began
     if not order.train:
         return numbers, {}

@@ -9,7 +9,7 @@ from typing import Any
 from flwr.serverapp import Grid
 
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, array_record
-from fedmce.metrics import summary
+from fedmce.metrics import completed_summary, split_completed, summary
 from fedmce.models import State
 from fedmce.record import RecordWriter
 from server.exchange import exchange
@@ -83,8 +83,11 @@ def _record_site_scores(
 ) -> None:
     if outcome.insight is None:
         return
-    cells = {site: reply.cells for site, reply in outcome.accepted.items() if reply.cells}
-    fields = summary(cells, metric, strategy.roster.names)
+    cells = {site: split_completed(reply.cells) for site, reply in outcome.accepted.items() if reply.cells}
+    fields = summary({site: plain for site, (plain, _) in cells.items()}, metric, strategy.roster.names)
+    if (use := strategy.spec.use_completion) != "off":
+        apart = {site: found for site, (_, found) in cells.items()}
+        fields["completed"] = completed_summary(apart, metric, strategy.roster.names, use)
     fields["contributions"] = outcome.insight.contributions
     fields["contributions_se"] = outcome.insight.standard_errors
     record.write("evaluation", round=number, split="validation", where="sites", **fields)

@@ -16,7 +16,7 @@ import numpy as np
 from fedmce.config.schema import RunConfig
 from fedmce.contributions import Tally, is_exact
 from fedmce.data import FederatedDataset
-from fedmce.metrics import concordance, summary
+from fedmce.metrics import completed_summary, concordance, summary
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
 from fedmce.streams import generator
@@ -67,6 +67,9 @@ class TestRows:
         fields["contributions"] = whole.contributions(names, self._empty_value)
         fields["contributions_se"] = whole.standard_errors(names, self._empty_value)
         fields["interactions"] = whole.interactions(names, self._empty_value)
+        if (use := self._net.spec.use_completion) != "off":
+            apart = {site: predict_subsets(self._net, rows, use).cells() for site, rows in self._rows.items()}
+            fields["completed"] = completed_summary(apart, self._metric, names, use)
         if self._metric == "auc_within_sites":
             fields["secondary"]["auc_pooled"] = _pooled_auc(found, names)
         return {"split": "test", "where": "server", **fields, "seconds": time.perf_counter() - began}

@@ -25,6 +25,7 @@ from fedmce.flower_compat import (
     arrays_of,
     payload_bytes,
 )
+from fedmce.metrics import COMPLETED
 from fedmce.models import NetworkSpec, State, Statistics, component_of
 from fedmce.wire import MODEL, ORDER, STATISTICS, Order, digest, text_sha256
 from server.aggregate import Insight, aggregate, read_contributions
@@ -196,7 +197,10 @@ class ComponentStrategy(Strategy):
         """Largest count per metric: validation rows, and pairs of them for AUC."""
         rows, classes = self.roster.profiles[site].validation_rows, len(self.spec.classes)
         metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
-        return dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
+        most = dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
+        if self.spec.use_completion != "off":
+            most |= {COMPLETED + metric: count for metric, count in most.items()}
+        return most
 
     def _tally(self, site: str, reply: Accepted) -> Tally | None:
         """What a site measured, or what the server's own rows say of the components that it returned."""

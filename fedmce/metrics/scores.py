@@ -67,6 +67,14 @@ def summary(cells_by_site: Mapping[str, Cells], metric: str, modalities: Sequenc
     }
 
 
+def completed_summary(
+    cells_by_site: Mapping[str, Cells], metric: str, modalities: Sequence[str], use: str
+) -> dict[str, Any]:
+    """Scores with completed tokens: ``use, per_subset, mean_subset, worst_subset``."""
+    whole = summary(cells_by_site, metric, modalities)
+    return {"use": use} | {key: whole[key] for key in ("per_subset", "mean_subset", "worst_subset")}
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

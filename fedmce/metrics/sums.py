@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Cells = dict[str, dict[int, list[float]]]
+COMPLETED = "completed:"
 
 
 def concordance(score: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -20,6 +21,18 @@ def concordance(score: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_])
     below = np.searchsorted(ordered, score[positive], side="left")
     below_or_equal = np.searchsorted(ordered, score[positive], side="right")
     return float((below + below_or_equal).sum() / 2), float(positive.sum()) * float((~positive).sum())
+
+
+def completed(cells: Cells) -> Cells:
+    """The same cells under names of their own: scores with completed tokens travel and stand apart."""
+    return {COMPLETED + metric: by_subset for metric, by_subset in cells.items()}
+
+
+def split_completed(cells: Cells) -> tuple[Cells, Cells]:
+    """Cells of plain predictions, and of those with completed tokens."""
+    plain = {metric: by_subset for metric, by_subset in cells.items() if not metric.startswith(COMPLETED)}
+    apart = {m.removeprefix(COMPLETED): by_subset for m, by_subset in cells.items() if m.startswith(COMPLETED)}
+    return plain, apart
 
 
 def score_sums(

@@ -20,11 +20,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+class CompletedScores(_Part):
+    """Scores with completed tokens for what a subset lacks; beside, never instead of, the plain ones."""
+
+    use: str
+    per_subset: dict[str, Score]
+    mean_subset: Score
+    worst_subset: Score
+
+
 class ValidationScores(_Part):
     """Scores on validation rows, each at its own site, of the final model."""
 
     per_subset: dict[str, Score]
     mean_subset: Score
+    completed: CompletedScores | None = None
 
 
 class Metrics(_Part):
@@ -38,6 +48,7 @@ class Metrics(_Part):
     rows: dict[str, int]
     secondary: dict[str, dict[str, Score]]
     validation: ValidationScores | None
+    completed: CompletedScores | None = None
 
 
 class Refusal(_Part):
@@ -130,9 +141,12 @@ def build_result(record: list[Row]) -> Result:
                 k: test[k]
                 for k in ("per_subset", "mean_subset", "worst_subset", "full", "per_site", "rows", "secondary")
             },
-            validation=ValidationScores(per_subset=final["per_subset"], mean_subset=final["mean_subset"])
+            validation=ValidationScores(
+                per_subset=final["per_subset"], mean_subset=final["mean_subset"], completed=final.get("completed")
+            )
             if final
             else None,
+            completed=test.get("completed"),
         ),
         contributions=test["contributions"],
         contributions_se=test.get("contributions_se", {}),

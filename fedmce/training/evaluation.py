@@ -12,7 +12,7 @@ from torch import Tensor
 from fedmce.contributions import ValueTable
 from fedmce.contributions.values import row_values
 from fedmce.metrics import Cells, score_sums
-from fedmce.models import MultimodalNet
+from fedmce.models import MultimodalNet, logits_with_completion
 from fedmce.objectives.pairs import all_pairs
 from fedmce.subsets import LISTED, members, pattern_codes, scored_codes
 from fedmce.training.device_rows import DeviceRows
@@ -67,7 +67,12 @@ class Predictions:
 
 
 def subset_logits(
-    net: MultimodalNet, token: Tensor, row_p: Tensor, member_pm: Tensor, unimodal: Tensor | None
+    net: MultimodalNet,
+    token: Tensor,
+    row_p: Tensor,
+    member_pm: Tensor,
+    unimodal: Tensor | None,
+    use_completion: str = "off",
 ) -> Tensor:
     """Fused logits ``(pairs, classes)`` of (row, subset) pairs from cached tokens: the one place that asks for them.
 
@@ -77,16 +82,25 @@ def subset_logits(
         row_p: row of each pair, int64.
         member_pm: subset of each pair, bool.
         unimodal: logits of the unimodal heads ``(rows, modalities, classes)``, or None.
+        use_completion: ``off``, or ``full`` or ``mean``: completed tokens for what a subset lacks.
     """
     step = max(1, PAIR_CELLS // member_pm.shape[1])
     cuts = range(0, max(len(row_p), 1), step)
-    parts = [net.fuse(token, row_p[at : at + step], member_pm[at : at + step], unimodal) for at in cuts]
+    parts = []
+    for at in cuts:
+        row, member = row_p[at : at + step], member_pm[at : at + step]
+        plain = net.fuse(token, row, member, unimodal)
+        parts.append(logits_with_completion(net, token, row, member, plain, use_completion))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @torch.no_grad()
 def predict_pairs(
-    net: MultimodalNet, rows: DeviceRows, row: npt.NDArray[np.int64], subset: npt.NDArray[np.int64]
+    net: MultimodalNet,
+    rows: DeviceRows,
+    row: npt.NDArray[np.int64],
+    subset: npt.NDArray[np.int64],
+    use_completion: str = "off",
 ) -> Predictions:
     """Predict the given pairs; encoders run once per row and modality.
 
@@ -95,6 +109,7 @@ def predict_pairs(
         rows: the rows.
         row: of each pair, ascending, int64 ``(pairs,)``.
         subset: code of each pair, non-empty and within what the row holds.
+        use_completion: see :func:`subset_logits`.
     """
     net.eval()
     probability: list[npt.NDArray[np.float64]] = []
@@ -107,7 +122,7 @@ def predict_pairs(
         unimodal = net.unimodal(token)
         row_p = torch.from_numpy(row[first:last] - start).to(rows.device)
         member_pm = torch.from_numpy(members(subset[first:last], len(net.spec.names))).to(rows.device)
-        logits = subset_logits(net, token, row_p, member_pm, unimodal)
+        logits = subset_logits(net, token, row_p, member_pm, unimodal, use_completion)
         probability.append(logits.double().softmax(dim=1).cpu().numpy())
         if unimodal is not None:
             alone.append(unimodal.double().softmax(dim=2).cpu().numpy())
@@ -118,7 +133,7 @@ def predict_pairs(
     )
 
 
-def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
+def predict_subsets(net: MultimodalNet, rows: DeviceRows, use_completion: str = "off") -> Predictions:
     """Score every non-empty subset of what each row holds; of many modalities, those of the panel.
 
     The panel is :func:`fedmce.subsets.scored_codes`; a row is scored on those subsets that it holds.
@@ -126,10 +141,10 @@ def predict_subsets(net: MultimodalNet, rows: DeviceRows) -> Predictions:
     available = rows.observed.available
     if available.shape[1] <= LISTED:
         pairs = all_pairs(available)
-        return predict_pairs(net, rows, pairs.row, pairs.subset)
+        return predict_pairs(net, rows, pairs.row, pairs.subset, use_completion)
     codes = scored_codes(available.shape[1])
     row, which = np.nonzero((codes[None, :] & ~pattern_codes(available)[:, None]) == 0)
-    return predict_pairs(net, rows, row, codes[which])
+    return predict_pairs(net, rows, row, codes[which], use_completion)
 
 
 def predict_full(net: MultimodalNet, rows: DeviceRows) -> Predictions:
