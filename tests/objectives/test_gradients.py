@@ -14,7 +14,8 @@ from fedmce.config.schema import MceConfig, ModalityDropoutConfig, TaskObjective
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import Batch, MultimodalNet, NetworkSpec
 from fedmce.objectives import OBJECTIVES, Loss
-from fedmce.objectives.rce import completion_loss
+from fedmce.objectives.completion import completion_loss, hidden_terms
+from fedmce.objectives.pairs import all_pairs
 from fedmce.training import DeviceRows
 from tests.oracles.worlds import (
     Bools,
@@ -28,8 +29,22 @@ from tests.oracles.worlds import (
     small_spec,
 )
 
-CONFIGS = [MceConfig(), TaskObjectiveConfig(), ModalityDropoutConfig(rate=0.4)]
 Named = Any
+EVERYTHING = MceConfig(train_through=0.5, distil_weight=0.5, capability="shapley")
+CONFIGS = [
+    MceConfig(),
+    EVERYTHING,
+    MceConfig(capability="adaptive", completion_target="fused_token", subsets="sampled", subset_budget=2),
+    MceConfig(capability="published", rarity="raw", normalise=False, weight_cap=None),
+    TaskObjectiveConfig(),
+    ModalityDropoutConfig(rate=0.4),
+]
+NAMED = ["mce", "everything", "sampled", "published", "task", "dropout"]
+
+
+def net_for(config: Named, fusion: str = "residual", modalities: int = 3) -> MultimodalNet:
+    target = getattr(config, "completion_target", "token")
+    return lively(MultimodalNet(small_spec(modalities, fusion, completion_target=target)))
 
 
 def loss_of(net: MultimodalNet, config: Named, batch: Batch, available: Bools) -> Loss:
@@ -42,10 +57,10 @@ def touched(net: MultimodalNet) -> set[str]:
     return {".".join(name.split(".")[:2]) for name, p in net.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+@pytest.mark.parametrize("config", CONFIGS, ids=NAMED)
 @pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
 def test_a_batch_without_a_modality_gives_its_components_no_gradient_at_all(config: Named, fusion: str) -> None:
-    net = lively(MultimodalNet(small_spec(3, fusion)))
+    net = net_for(config, fusion)
     available = rows_of([5, 1, 4, 5], 3)
     loss = loss_of(net, config, make_batch(net.spec, available), available)
     loss.total.backward()
@@ -57,9 +72,8 @@ def test_a_batch_without_a_modality_gives_its_components_no_gradient_at_all(conf
 @given(available=patterns(3))
 @settings(max_examples=15)
 def test_the_loss_of_any_batch_is_finite(available: Bools) -> None:
-    net = lively(MultimodalNet(small_spec(3)))
     for config in CONFIGS:
-        net.zero_grad()
+        net = net_for(config)
         loss = loss_of(net, config, make_batch(net.spec, available), available)
         loss.total.backward()
         assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
@@ -84,17 +98,80 @@ def test_a_batch_of_single_modalities_has_zero_subset_and_completion_loss(codes:
     assert float(parts["completion"]) == 0.0
 
 
-def test_no_gradient_reaches_the_target_of_a_completion() -> None:
-    net = lively(MultimodalNet(small_spec(2)))
-    tokens = torch.randn(1, 2, 4, requires_grad=True)
-    only_first = torch.tensor([[True, False]])
-    loss = completion_loss(
-        net, tokens, torch.tensor([0]), only_first, torch.ones(1, 2, dtype=torch.bool), torch.ones(2)
-    )
-    loss.backward()
+def gradient_of_tokens(detach_target: bool, detach_source: bool) -> torch.Tensor:
+    """Of L_comp of one row whose first token is read and whose second one is guessed."""
+    net, available = lively(MultimodalNet(small_spec(2))), rows_of([3], 2)
+    tokens = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    pairs = all_pairs(available)
+    plan = hidden_terms(pairs, available)
+    only_a = torch.tensor([1.0, 0.0]) if pairs.subset[plan.pair[0]] == 1 else torch.tensor([0.0, 1.0])
+    row, member = torch.from_numpy(pairs.row), torch.from_numpy(pairs.member)
+    source, target = (tokens.detach() if stop else tokens for stop in (detach_source, detach_target))
+    completion_loss(net, source, target, plan, row, member, only_a, "smooth_l1").backward()
     assert tokens.grad is not None
-    assert tokens.grad[0, 0].abs().sum() > 0
-    assert not tokens.grad[0, 1].any()
+    # Column of the guessed token last.
+    return tokens.grad[0] if only_a[1] else tokens.grad[0].flip(0)
+
+
+def test_gradient_of_a_completion_reaches_its_target_or_its_source_only_where_it_may() -> None:
+    stopped = gradient_of_tokens(detach_target=True, detach_source=False)
+    assert stopped[0].any()
+    assert not stopped[1].any()
+    collapsing = gradient_of_tokens(detach_target=False, detach_source=False)
+    assert collapsing[0].any()
+    assert collapsing[1].any()
+    assert not gradient_of_tokens(detach_target=False, detach_source=True)[0].any()
+
+
+def completion_alone(**choices: Any) -> MultimodalNet:
+    """Gradients of L_comp and nothing else: all other parts have weight 0 and the task its own network."""
+    config = MceConfig(unimodal_weight=0, subset_weight=0, completion_weight=1, **choices)
+    with_it, without = net_for(config), net_for(config)
+    available = rows_of([7, 3, 6], 3)
+    for net, one in ((with_it, config), (without, config.model_copy(update={"completion_weight": 0.0}))):
+        loss_of(net, one, make_batch(net.spec, available), available).total.backward()
+    for mine, other in zip(with_it.parameters(), without.parameters(), strict=True):
+        if mine.grad is not None and other.grad is not None:
+            mine.grad -= other.grad
+    return with_it
+
+
+def moved(net: MultimodalNet, part: str) -> bool:
+    return any(p.grad is not None and float(p.grad.abs().max()) > 1e-12 for p in getattr(net, part).parameters())
+
+
+@pytest.mark.parametrize("target", ["token", "fused_token"])
+def test_completion_moves_encoders_through_what_it_reads_unless_that_is_detached(target: str) -> None:
+    assert moved(completion_alone(completion_target=target), "encoder")
+    assert not moved(completion_alone(completion_target=target, detach_source=True), "encoder")
+    assert moved(completion_alone(completion_target=target, detach_source=True, detach_target=False), "encoder")
+    assert moved(completion_alone(completion_target=target, detach_source=True), "completion")
+
+
+def test_the_fused_target_moves_the_fusion_only_if_it_is_not_detached() -> None:
+    assert not moved(completion_alone(completion_target="fused_token"), "fusion")
+    assert moved(completion_alone(completion_target="fused_token", detach_target=False), "fusion")
+
+
+@pytest.mark.parametrize("choices", [{}, {"detach_source": True, "detach_target": False}])
+def test_a_hidden_token_is_guessed_from_its_own_row(choices: dict[str, Any]) -> None:
+    """Tokens of another row have no part in it, neither as source nor as target."""
+    config = MceConfig(unimodal_weight=0, subset_weight=0, rarity="off", capability="off", **choices)
+    net, available = net_for(config), rows_of([7, 7], 3)
+    batch = make_batch(net.spec, available)
+    parts = [
+        float(loss_of(net, config, make_batch(net.spec, available[:1]), available[:1]).parts["completion"]),
+        float(loss_of(net, config, batch, available).parts["completion"]),
+    ]
+    second = Batch(
+        1,
+        {n: v[1:] for n, v in batch.values.items()},
+        {n: p[:1] for n, p in batch.position.items()},
+        batch.targets[1:],
+        torch.tensor([0]),
+    )
+    parts.append(float(loss_of(net, config, second, available[1:]).parts["completion"]))
+    assert parts[1] == pytest.approx((parts[0] + parts[2]) / 2, abs=1e-12)
 
 
 def test_completion_never_reads_the_token_that_it_guesses() -> None:
@@ -108,15 +185,18 @@ def test_completion_never_reads_the_token_that_it_guesses() -> None:
 def test_what_a_row_never_held_is_not_completed() -> None:
     net = lively(MultimodalNet(small_spec(3)))
     available = rows_of([3, 3], 3)
-    loss = loss_of(net, MceConfig(), make_batch(net.spec, available), available)
-    loss.total.backward()
-    assert {"completion.a", "completion.b"} <= touched(net)
-    assert "completion.c" not in touched(net)
+    for config in (MceConfig(), EVERYTHING):
+        loss_of(net, config, make_batch(net.spec, available), available).total.backward()
+        assert {"completion.a", "completion.b"} <= touched(net)
+        assert not touched(net) & {"completion.c", "encoder.c", "head.c", "projection.c"}
 
 
+@pytest.mark.parametrize("choices", [{}, {"train_through": 0.7, "distil_weight": 0.4, "detach_target": False}])
 @given(available=patterns(3, min_rows=2))
-@settings(max_examples=10)
-def test_an_encoder_learns_from_the_rows_that_hold_its_modality_alone(available: Bools) -> None:
+@settings(max_examples=8)
+def test_an_encoder_learns_from_the_rows_that_hold_its_modality_alone(
+    choices: dict[str, Any], available: Bools
+) -> None:
     net = lively(MultimodalNet(small_spec(3)))
     holding = available[:, 1]
     batch = make_batch(net.spec, available)
@@ -126,7 +206,7 @@ def test_an_encoder_learns_from_the_rows_that_hold_its_modality_alone(available:
     for one in (batch, wrong):
         net.zero_grad()
         # The gap is off: through it, rows change the weight of a modality, which is no gradient.
-        loss_of(net, MceConfig(capability="off"), one, available).total.backward()
+        loss_of(net, MceConfig(capability="off", **choices), one, available).total.backward()
         gradients.append([p.grad for p in net.encoder["b"].parameters()])
     for first, second in zip(*gradients, strict=True):
         if first is None:
@@ -136,7 +216,7 @@ def test_an_encoder_learns_from_the_rows_that_hold_its_modality_alone(available:
         torch.testing.assert_close(first, second, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+@pytest.mark.parametrize("config", CONFIGS, ids=NAMED)
 @given(noise=st.integers(1, 2**20))
 @settings(max_examples=4)
 def test_hidden_values_replaced_by_random_numbers_change_no_bit_of_loss_and_gradient(config: Named, noise: int) -> None:
@@ -160,7 +240,8 @@ def test_hidden_values_replaced_by_random_numbers_change_no_bit_of_loss_and_grad
 
 
 def bits(spec: NetworkSpec, config: Named, batch: Batch, available: Bools) -> list[bytes]:
-    net = lively(MultimodalNet(spec))
+    net = net_for(config)
+    assert net.spec.names == spec.names
     loss = loss_of(net, config, batch, available)
     loss.total.backward()
     found = [loss.total.detach().numpy().tobytes()]
