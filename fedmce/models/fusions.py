@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fedmce.models.spec import NetworkSpec
 
@@ -68,8 +69,19 @@ class Fusion(nn.Module):
 
 def _sum_over_members(value_bmx: Tensor, given: FusionInput) -> Tensor:
     """Sum over the members of each pair's subset, ``(pairs, x)``."""
+    # A compiler fuses what follows, and would compile a bag anew for every size.
+    if value_bmx.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _sum_of_bags(value_bmx, given)
     kept = torch.where(given.member_pm[:, :, None], value_bmx[given.row_p], 0.0)
     return kept.sum(dim=1)
+
+
+def _sum_of_bags(value_bmx: Tensor, given: FusionInput) -> Tensor:
+    """The same, reading members alone: no ``(pairs, modalities, x)`` is made, forward or backward."""
+    modalities, size = value_bmx.shape[1:]
+    table = torch.cat([value_bmx.new_zeros(1, size), value_bmx.reshape(-1, size)])
+    place_pm = 1 + given.row_p[:, None] * modalities + torch.arange(modalities)
+    return F.embedding_bag(torch.where(given.member_pm, place_pm, 0), table, mode="sum", padding_idx=0)
 
 
 class ConcatFusion(Fusion):

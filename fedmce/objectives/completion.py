@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedmce.models import MultimodalNet
+from fedmce.models.completion import CompletionHead, Reads, complete_terms
 from fedmce.objectives.objective import to_device
 from fedmce.objectives.pairs import Pairs
 
@@ -21,14 +23,18 @@ class HiddenTerms:
 
     Attributes:
         pair: int64 ``(terms,)``, all modalities one after another.
-        count: terms per modality, in data set order.
+        modality: column of the hidden modality, ascending, int64 ``(terms,)``.
+        row: row of the pair, int64 ``(terms,)``.
+        member: subset of the pair, bool ``(terms, modalities)``.
         scale: what each term stands for, ``(terms,)``: 1, or the hidden modalities of its pair if one of them
             was drawn.
         total: number of hidden entries of the batch: what the sum is divided by.
     """
 
     pair: npt.NDArray[np.int64]
-    count: list[int]
+    modality: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+    member: npt.NDArray[np.bool_]
     scale: npt.NDArray[np.float32]
     total: int
 
@@ -58,8 +64,7 @@ def hidden_terms(
         chosen = np.where(hidden, draw.random(hidden.shape), -1.0).argmax(axis=1)
         hidden &= np.arange(hidden.shape[1]) == chosen[:, None]
     modality, pair = np.nonzero(hidden.T)
-    count = np.bincount(modality, minlength=hidden.shape[1])
-    return HiddenTerms(pair, [int(n) for n in count], each[pair], total)
+    return HiddenTerms(pair, modality, pairs.row[pair], pairs.member[pair], each[pair], total)
 
 
 def _not_last_proper(pairs: Pairs) -> npt.NDArray[np.bool_]:
@@ -112,18 +117,58 @@ def completion_loss(
     Returns:
         Scalar: sum of weighted distances divided by the number of hidden entries; 0 if nothing is hidden.
     """
-    total = source_bmd.new_zeros(())
-    if plan.total == 0:
-        return total
-    pair_t = to_device(plan.pair, row_p.device)
-    scale_t = to_device(plan.scale, row_p.device)
-    chunks = zip(net.spec.names, torch.split(pair_t, plan.count), torch.split(scale_t, plan.count), strict=True)
-    for column, (name, pair, scale) in enumerate(chunks):
-        if name not in net.completion or plan.count[column] == 0:
-            continue
-        rows = row_p[pair]
-        guess = net.completion[name](source_bmd[rows], member_pm[pair])
-        true = target[rows, column] if target.dim() == 3 else target[rows]
-        apart = distance(kind, guess.to(true.dtype), true)
-        total = total + weight_m[column] * (scale * apart).sum()
-    return total / plan.total
+    plan = _with_heads(plan, net)
+    if len(plan.pair) == 0:
+        return source_bmd.new_zeros(())
+    device = row_p.device
+    pair_t, column_t = to_device(plan.pair, device), to_device(plan.modality, device)
+    row_t = row_p[pair_t]
+    guess = _guesses(net, source_bmd, plan, row_t, member_pm, pair_t)
+    true = target[row_t, column_t] if target.dim() == 3 else target[row_t]
+    apart_t = distance(kind, guess.to(true.dtype), true)
+    return (weight_m[column_t] * to_device(plan.scale, device) * apart_t).sum() / plan.total
+
+
+def _with_heads(plan: HiddenTerms, net: MultimodalNet) -> HiddenTerms:
+    """The terms of modalities whose completion head this copy holds."""
+    has = np.array([name in net.completion for name in net.spec.names])
+    if has[plan.modality].all():
+        return plan
+    kept = has[plan.modality]
+    names = ("pair", "modality", "row", "member", "scale")
+    return replace(plan, **{name: getattr(plan, name)[kept] for name in names})
+
+
+def _guesses(
+    net: MultimodalNet, source_bmd: Tensor, plan: HiddenTerms, row_t: Tensor, member_pm: Tensor, pair_t: Tensor
+) -> Tensor:
+    """What the heads say of each term, ``(terms, size)``."""
+    count = np.bincount(plan.modality, minlength=len(net.spec.names))
+    used = np.flatnonzero(count)
+    heads = [cast(CompletionHead, net.completion[net.spec.names[m]]) for m in used]
+    sizes = [int(count[m]) for m in used]
+    # All heads on all rows cost no more than all terms by themselves; sampled subsets of many modalities do not.
+    if len(source_bmd) * len(heads) <= len(plan.pair):
+        return complete_terms(heads, source_bmd, _reads(plan, len(source_bmd), sizes, row_t.device))
+    terms = zip(heads, torch.split(row_t, sizes), torch.split(pair_t, sizes), strict=True)
+    return torch.cat([head(source_bmd[rows], member_pm[pairs]) for head, rows, pairs in terms])
+
+
+def _reads(plan: HiddenTerms, rows: int, sizes: list[int], device: torch.device) -> Reads:
+    """Entries that each term adds up: one per member of its subset, and one for the bias of its head."""
+    terms, modalities = plan.member.shape
+    head = np.repeat(np.arange(len(sizes)), sizes)
+    term, place = np.nonzero(np.concatenate([plan.member, np.ones((terms, 1), np.bool_)], axis=1))
+    # The bias follows all tokens, as if it were what row 0 has of one more modality.
+    row = np.where(place < modalities, plan.row[term], 0)
+    entry = (place * rows + row) * len(sizes) + head[term]
+    read = np.bincount(place * rows + row, minlength=modalities * rows)[: modalities * rows] > 0
+    start = np.flatnonzero(np.append(True, term[1:] != term[:-1]))
+    used_bm = np.ascontiguousarray(read.reshape(modalities, rows).T)
+    return Reads(
+        entry=to_device(entry, device),
+        term=to_device(term, device),
+        start=to_device(start, device),
+        count=sizes,
+        used_bm=to_device(used_bm, device),
+    )
