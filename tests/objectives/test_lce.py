@@ -8,21 +8,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmce.config.schema import MceConfig
 from fedmce.objectives import SiteFacts
-from fedmce.objectives.lce import CapabilityGap, LearningCapability, modality_weights, rarity
-from fedmce.objectives.mce import unimodal_loss
+from fedmce.objectives.lce import (
+    AdaptiveCapability,
+    Capability,
+    LearningCapability,
+    modality_weights,
+    rarity,
+    relative,
+)
+from fedmce.objectives.shortfall import Observed, gap, values
+from fedmce.objectives.unimodal import unimodal_loss
+from tests.oracles.lce_rows import value
 from tests.oracles.worlds import facts_of, rows_of, small_spec
 
 CPU = torch.device("cpu")
 COUNTS = st.integers(1, 200)
 
 
-def facts(a: int, b: int, rows: int = 200, gap: dict[str, float] | None = None) -> SiteFacts:
-    return SiteFacts(("a", "b"), rows, {"a": a, "b": b}, 1000, {"a": 300 + a, "b": 300 + b}, gap or {})
+def facts(a: int, b: int, rows: int = 200, lack: dict[str, float] | None = None) -> SiteFacts:
+    return SiteFacts(("a", "b"), rows, {"a": a, "b": b}, 1000, {"a": 300 + a, "b": 300 + b}, lack or {})
 
 
 def weights(config: MceConfig, known: SiteFacts) -> dict[str, float]:
@@ -30,10 +39,13 @@ def weights(config: MceConfig, known: SiteFacts) -> dict[str, float]:
     return dict(zip(running.held, running.weights().tolist(), strict=True))
 
 
-@pytest.mark.parametrize("kind", ["global", "local", "off"])
-@given(count=COUNTS, gap=st.floats(0, 1))
-def test_equal_counts_and_equal_skill_weigh_one(kind: str, count: int, gap: float) -> None:
-    found = weights(MceConfig(rarity=kind), facts(count, count, gap={"a": gap, "b": gap}))
+@pytest.mark.parametrize("capability", ["gap", "shapley", "adaptive", "published", "off"])
+@pytest.mark.parametrize("kind", ["global", "local", "raw", "off"])
+@given(count=COUNTS, lack=st.floats(0, 1))
+@settings(max_examples=10)
+def test_equal_counts_and_equal_skill_weigh_one(kind: str, capability: str, count: int, lack: float) -> None:
+    config = MceConfig(rarity=kind, capability=capability)
+    found = weights(config, facts(count, count, lack={"a": lack, "b": lack}))
     assert found == {"a": pytest.approx(1.0), "b": pytest.approx(1.0)}
 
 
@@ -60,8 +72,8 @@ def test_twice_the_same_rows_change_no_weight(a: int, b: int) -> None:
         rows_by_modality={m: 2 * n for m, n in once.rows_by_modality.items()},
         all_rows_by_modality={m: 2 * n for m, n in once.all_rows_by_modality.items()},
     )
-    for kind in ("global", "local"):
-        config = MceConfig(rarity=kind)
+    for kind in ("global", "local", "raw"):
+        config = MceConfig(rarity=kind, normalise=kind != "raw")
         assert weights(config, once) == pytest.approx(weights(config, twice))
 
 
@@ -75,6 +87,7 @@ def test_local_rarity_does_not_rise_with_rows_and_is_rows_over_holding_rows(few:
 def test_global_rarity_counts_the_rows_of_all_sites() -> None:
     assert rarity("global", facts(100, 200)) == {"a": 1000 / 400, "b": 1000 / 500}
     assert rarity("off", facts(100, 200)) == {"a": 1.0, "b": 1.0}
+    assert rarity("raw", facts(100, 200)) == {"a": 2.0, "b": 1.0}
 
 
 @pytest.mark.parametrize("kind", ["global", "local", "off"])
@@ -85,9 +98,14 @@ def test_a_modality_that_the_site_lacks_has_no_weight_and_no_division_by_zero(ki
 
 
 def gap_after(full: list[bool], alone: list[bool], held: list[bool], smoothing: float = 0.0) -> float:
-    gap = CapabilityGap(["a"], {"a": 0.25}, 0.5, smoothing, CPU)
-    gap.update(torch.tensor(full), torch.tensor(alone)[:, None], torch.tensor(held)[:, None])
-    return float(gap.value())
+    """B of one modality after a batch of one pair per row."""
+    rows = torch.arange(len(full))
+    one_column = (torch.tensor(column)[:, None] for column in (alone, held))
+    alone_bm, held_bm = (column.to(kind) for column, kind in zip(one_column, (torch.float64, torch.bool), strict=True))
+    seen = Observed(torch.tensor(full, dtype=torch.float64), rows, rows, alone_bm, held_bm)
+    capability = Capability(torch.tensor([0.25]), 0.5, smoothing)
+    capability.update(gap(seen), held_bm.sum(dim=0))
+    return float(capability.value())
 
 
 def test_the_gap_is_the_share_of_its_rows_where_all_are_right_and_it_alone_is_wrong() -> None:
@@ -122,9 +140,9 @@ def test_a_batch_without_the_modality_leaves_its_gap_as_it_was() -> None:
     assert gap_after([True, True], [False, False], [False, False], smoothing=0.3) == 0.75
 
 
-@given(gap=st.floats(0, 1), floor=st.floats(0.1, 1))
-def test_the_floor_keeps_every_modality_switched_on(gap: float, floor: float) -> None:
-    found = weights(MceConfig(rarity="off", capability_floor=floor), facts(9, 9, gap={"a": 0.0, "b": gap}))
+@given(lack=st.floats(0, 1), floor=st.floats(0.1, 1))
+def test_the_floor_keeps_every_modality_switched_on(lack: float, floor: float) -> None:
+    found = weights(MceConfig(rarity="off", capability_floor=floor), facts(9, 9, lack={"a": 0.0, "b": lack}))
     assert found["a"] >= floor / (floor + 1) - 1e-12
     assert all(math.isfinite(w) for w in found.values())
 
@@ -155,6 +173,109 @@ def test_absent_rows_add_nothing_to_the_unimodal_loss_whatever_their_logits() ->
 def test_a_batch_moves_the_weights_towards_the_modality_that_lags() -> None:
     spec = small_spec(2)
     running = LearningCapability(MceConfig(rarity="off", smoothing=0.0), facts_of(spec, rows_of([3, 3], 2)), CPU)
-    right, alone = torch.tensor([True, True]), torch.tensor([[True, False], [True, False]])
-    running.observe(right, alone, torch.ones(2, 2, dtype=torch.bool))
+    running.observe(torch.tensor([0.0, 1.0]), torch.tensor([2, 2]))
     np.testing.assert_allclose(running.weights(), [0.5 / 1.0, 1.5 / 1.0])
+
+
+def test_without_floor_and_lack_nothing_tells_modalities_apart() -> None:
+    nothing = torch.zeros(3)
+    assert modality_weights(torch.tensor([1.0, 2.0, 3.0]), nothing, None).tolist() == [1.0, 1.0, 1.0]
+    assert modality_weights(torch.tensor([1.0, 2.0, 3.0]), nothing, None, normalise=False).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_weights_are_products_as_published_or_of_mean_one_and_at_most_their_cap() -> None:
+    rare, lacks = torch.tensor([4.0, 1.0]), torch.tensor([3.0, 0.5])
+    assert modality_weights(rare, lacks, None, normalise=False).tolist() == [12.0, 0.5]
+    np.testing.assert_allclose(modality_weights(rare, lacks, None), [12 / 6.25, 0.5 / 6.25])
+    np.testing.assert_allclose(modality_weights(rare, lacks, 1.5), [1.5, 0.5 / 6.25])
+
+
+def observed(config: MceConfig, held: dict[str, int], lack: list[float], rows: list[int]) -> LearningCapability:
+    known = SiteFacts(("a", "b", "c"), 10, held, 30, {"a": 9, "b": 9, "c": 9}, dict.fromkeys("abc", 0.4))
+    running = LearningCapability(config, known, CPU)
+    running.observe(torch.tensor(lack), torch.tensor(rows))
+    return running
+
+
+def test_what_is_observed_of_a_modality_reaches_that_modality() -> None:
+    """The site lacks b: columns of a batch and places of weights differ."""
+    config = MceConfig(rarity="off", smoothing=0.5, capability_floor=0.0, normalise=False, weight_cap=None)
+    running = observed(config, {"a": 5, "b": 0, "c": 5}, [0.0, 9.0, 1.0], [5, 0, 5])
+    assert running.held == ["a", "c"]
+    assert running.columns.tolist() == [0, 2]
+    np.testing.assert_allclose(running.weights(), [0.2, 0.7])
+    np.testing.assert_allclose(observed(config, {"a": 5, "c": 5}, [0.0, 9.0, 1.0], [0, 0, 5]).weights(), [0.4, 0.7])
+
+
+def test_no_capability_observes_nothing() -> None:
+    running = observed(MceConfig(rarity="off", capability="off"), {"a": 5, "c": 1}, [0.0, 9.0, 1.0], [5, 0, 5])
+    assert not running.observes
+    assert running.weights().tolist() == [1.0, 1.0]
+    assert observed(MceConfig(), {"a": 5, "c": 1}, [0.0, 9.0, 1.0], [5, 0, 5]).observes
+
+
+LACKS = st.lists(st.floats(0, 1), min_size=3, max_size=3)
+
+
+@given(batches=st.lists(LACKS, min_size=1, max_size=30), rate=st.floats(0.1, 3), smoothing=st.floats(0, 0.9))
+def test_adaptive_capability_stays_between_its_floor_and_the_largest_excess(
+    batches: list[list[float]], rate: float, smoothing: float
+) -> None:
+    capability = AdaptiveCapability(torch.tensor(batches[0]), 0.3, smoothing, rate)
+    for lack in batches:
+        capability.update(torch.tensor(lack), torch.ones(3))
+        assert (capability.value() >= 0.3).all()
+        # An excess over the mean of three is 2/3 at most.
+        assert (capability.value() <= math.exp(rate * (2 / 3) / (1 - smoothing)) * (1 + 1e-9)).all()
+
+
+@given(lacks=LACKS, rate=st.floats(0.1, 2))
+def test_adaptive_capability_rises_with_the_excess_gap(lacks: list[float], rate: float) -> None:
+    capability = AdaptiveCapability(torch.full((3,), 0.5), 0.0, 0.8, rate)
+    assert capability.value().tolist() == [1.0, 1.0, 1.0]
+    capability.update(torch.tensor(lacks), torch.ones(3))
+    found, mean = capability.value().tolist(), sum(lacks) / 3
+    for lack, weight in zip(lacks, found, strict=True):
+        assert weight == pytest.approx(math.exp(rate * (lack - mean)))
+
+
+def test_a_constant_excess_stays_where_the_start_puts_it() -> None:
+    lack = torch.tensor([0.1, 0.2, 0.6])
+    capability = AdaptiveCapability(lack, 0.0, 0.9, 0.5)
+    before = capability.value()
+    np.testing.assert_allclose(before, np.exp(0.5 * (lack.numpy() - 0.3) / 0.1))
+    for _ in range(20):
+        capability.update(lack, torch.ones(3))
+    np.testing.assert_allclose(capability.value(), before)
+
+
+def test_adaptive_capability_leaves_modalities_that_a_batch_lacks_as_they_were() -> None:
+    capability = AdaptiveCapability(torch.tensor([0.5, 0.5, 0.5]), 0.0, 0.9, 1.0)
+    capability.update(torch.tensor([0.1, 0.3, 99.0]), torch.tensor([2, 1, 0]))
+    np.testing.assert_allclose(capability.value(), np.exp([-0.1, 0.1, 0.0]))
+    capability.update(torch.tensor([9.0, 9.0, 9.0]), torch.zeros(3))
+    np.testing.assert_allclose(capability.value(), np.exp([-0.1, 0.1, 0.0]))
+
+
+def test_emphasis_is_relative_to_the_best_equipped_modality_and_capped() -> None:
+    np.testing.assert_allclose(relative(torch.tensor([0.5, 1.0, 9.0]), 3.0), [1.0, 2.0, 3.0])
+    np.testing.assert_allclose(relative(torch.tensor([0.0, 1.0]), 3.0), [1.0, 3.0])
+
+
+@pytest.mark.parametrize("incentive", ["loss", "step", "rows"])
+def test_the_incentive_acts_in_one_place_alone(incentive: str) -> None:
+    config = MceConfig(incentive=incentive, rarity="local", capability="off", incentive_cap=1.7)
+    running = LearningCapability(config, facts(200, 100), CPU)
+    emphasis, capped = running.emphasis(), {"a": pytest.approx(1.0), "b": pytest.approx(1.7)}
+    assert emphasis.step == (capped if incentive == "step" else {})
+    assert emphasis.rows == (capped if incentive == "rows" else {})
+    expected = [2 / 3, 4 / 3] if incentive == "loss" else [1.0, 1.0]
+    np.testing.assert_allclose(running.loss_weights(), expected)
+    np.testing.assert_allclose(running.weights(), [2 / 3, 4 / 3])
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "probability", "soft_dice", "negative_squared_error"])
+def test_values_of_logits_are_those_of_their_probabilities(kind: str) -> None:
+    logits, target = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 0.5], [0.1, 0.2, 0.3]]), torch.tensor([0, 2, 2])
+    expected = [value(kind, torch.softmax(z, dim=0).tolist(), int(y)) for z, y in zip(logits, target, strict=True)]
+    np.testing.assert_allclose(values(kind, logits, target), expected)
