@@ -64,5 +64,6 @@ class ServerRows:
             names, training = self._net.spec.names, self._config.training
             device = pick_device(training.device)
             kept = (keep_modalities(rows, names, held) for rows in self._observed)
-            self._rows[held] = [DeviceRows(rows, self._statistics, names, device, training.resident) for rows in kept]
+            scales = {m: self._statistics[m] for m in held}
+            self._rows[held] = [DeviceRows(rows, scales, names, device, training.resident) for rows in kept]
         return self._rows[held]

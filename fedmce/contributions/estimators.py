@@ -65,7 +65,7 @@ def estimate_shapley(
     if (1 << players) - 2 <= budget:
         design = designs.exact("shapley", 1, players)
         phi = design.read(cache.values(design.code))[0, 0]
-        return Estimate(phi - cache.empty / players, np.zeros(players), inf, cache.calls)
+        return Estimate(phi, np.zeros(players), inf, cache.calls)
     least = {"antithetic": 2 * (players - 1), "stratified": players - 1, "kernel": 2 * players}[method]
     if budget < least:
         raise ValueError(f"budget: given {budget}; {method} needs at least {least} for {players} players")

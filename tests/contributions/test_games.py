@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmce.contributions import interactions, shapley
+from fedmce.contributions import banzhaf, interactions, leave_one_out, shapley
+from fedmce.contributions.exact import INDICES, empty_weight, index_matrix
 from tests.oracles.games import code_of, interactions_by_dividends, players_of, shapley_by_orders
 
 VALUES = st.floats(-5, 5, allow_nan=False)
@@ -91,7 +92,7 @@ def test_a_single_modality_gets_everything_and_interacts_with_nobody() -> None:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("players", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("players", [2, 3, 4, 5, 6, 7, 8])
 def test_shapiq_finds_the_same_values_and_interactions(players: int) -> None:
     shapiq = pytest.importorskip("shapiq", reason="shapiq is not installed (extra `oracle`)")
     pattern = (1 << players) - 1
@@ -105,5 +106,35 @@ def test_shapiq_finds_the_same_values_and_interactions(players: int) -> None:
         exact = shapiq.ExactComputer(n_players=players, game=worth)
         ours, theirs = shapley(game, pattern), exact(index="SV", order=1)
         assert [ours[m] for m in range(players)] == pytest.approx([theirs[(m,)] for m in range(players)], abs=1e-9)
+        ours, theirs = banzhaf(game, pattern), exact(index="BV", order=1)
+        assert [ours[m] for m in range(players)] == pytest.approx([theirs[(m,)] for m in range(players)], abs=1e-9)
         pairs, theirs = interactions(game, pattern), exact(index="SII", order=2)
         assert [pairs[p] for p in sorted(pairs)] == pytest.approx([theirs[p] for p in sorted(pairs)], abs=1e-9)
+
+
+THREE = {0: 0.0, 1: 0.5, 2: 0.4, 4: 0.2, 3: 0.8, 5: 0.6, 6: 0.55, 7: 0.9}
+
+
+def test_three_players_by_hand_have_the_known_values_of_all_indices() -> None:
+    assert shapley(THREE, 7) == pytest.approx({0: 5 / 12, 1: 41 / 120, 2: 17 / 120})
+    assert banzhaf(THREE, 7) == pytest.approx({0: 0.4125, 1: 0.3375, 2: 0.1375})
+    assert leave_one_out(THREE, 7) == pytest.approx({0: 0.35, 1: 0.30, 2: 0.10})
+    assert interactions(THREE, 7) == pytest.approx({(0, 1): -0.075, (0, 2): -0.075, (1, 2): -0.025})
+
+
+def test_negative_marginals_are_not_clipped() -> None:
+    game = {0: 0.0, 1: 40.0, 2: 60.0, 4: 80.0, 3: 70.0, 5: 75.0, 6: 85.0, 7: 90.0}
+    assert shapley(game, 7) == pytest.approx({0: 15 + 5 / 6, 1: 30 + 5 / 6, 2: 43 + 1 / 3})
+
+
+@given(games(), st.sampled_from(sorted(INDICES)))
+def test_the_matrix_of_an_index_gives_its_values(one: tuple[dict[int, float], int], index: str) -> None:
+    game, pattern = one
+    players = players_of(pattern)
+    local = [
+        code_of([players[j] for j in range(len(players)) if code >> j & 1]) for code in range(1, 1 << len(players))
+    ]
+    found = np.array([game[code] for code in local]) @ index_matrix(index, len(players))
+    found = found - game[0] * empty_weight(index, len(players))
+    expected = INDICES[index](game, pattern)
+    assert found.tolist() == pytest.approx([expected[m] for m in players], abs=1e-9)

@@ -10,10 +10,10 @@ from fedmce.contributions import contributions
 from fedmce.missingness import SiteMask, observe
 from fedmce.models import MultimodalNet, Statistics
 from fedmce.subsets import members
-from fedmce.training import DeviceRows, Predictions, predict_subsets
+from fedmce.training import DeviceRows, predict_subsets
 from fedmce.training import evaluation as room
 from tests.oracles.mce_rows import Row, fused_logits, tokens_of
-from tests.oracles.worlds import Bools, lively, make_site, plain_statistics, rows_of, small_spec
+from tests.oracles.worlds import lively, make_site, plain_statistics, rows_of, small_spec
 
 CODES = [7, 1, 6, 4, 2, 5, 3, 7]
 SPEC = small_spec(3)
@@ -49,7 +49,8 @@ def test_rows_are_cut_into_chunks_without_a_trace(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(cut.row, whole.row)
     assert np.array_equal(cut.subset, whole.subset)
     np.testing.assert_allclose(cut.probability, whole.probability, rtol=1e-5)
-    assert cut.alone is not None and whole.alone is not None
+    assert cut.alone is not None
+    assert whole.alone is not None
     np.testing.assert_allclose(cut.alone, whole.alone, rtol=1e-5)
 
 
@@ -64,7 +65,7 @@ def test_no_rows_give_no_predictions() -> None:
 @torch.no_grad()
 def test_the_unimodal_heads_are_scored_where_the_modality_is_there() -> None:
     found, rows = predict_subsets(NET, device_rows()), device_rows()
-    batch, available = rows.batch(np.arange(8))
+    batch, _ = rows.batch(np.arange(8))
     assert found.alone is not None
     for column, name in enumerate(SPEC.names):
         guess = NET.head[name](NET.encoder[name](batch.values[name])).argmax(dim=1)
