@@ -13,8 +13,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from fedmce.streams import generator
-
 LISTED = 8  # modalities up to which every subset is scored: 255
 PANEL = 96  # subsets that are scored beyond
 
@@ -57,7 +55,7 @@ def all_subsets(modalities: Sequence[str]) -> dict[str, int]:
 def _panel(modalities: int) -> tuple[int, ...]:
     full = (1 << modalities) - 1
     chosen = {full, *(1 << m for m in range(modalities)), *(full ^ 1 << m for m in range(modalities))}
-    draw = generator(0, "scored subsets", modalities)
+    draw = np.random.default_rng((PANEL, modalities))  # no stream of a run: every run scores the same subsets
     while len(chosen) < PANEL:
         # Sizes alike, then subsets of the size alike: drawn over all subsets, nearly all would be of half size.
         size = int(draw.integers(2, modalities - 1))
