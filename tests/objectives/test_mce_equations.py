@@ -148,7 +148,9 @@ def test_everything_at_once_equals_the_equations(data: st.DataObject) -> None:
     check(changed(**choices, train_through=0.6, distil_weight=0.3), batches=batches)
 
 
-@pytest.mark.parametrize("choices", [{}, {"train_through": 1.0, "distil_weight": 1.0, "capability": "shapley"}, TOGETHER])
+@pytest.mark.parametrize(
+    "choices", [{}, {"train_through": 1.0, "distil_weight": 1.0, "capability": "shapley"}, TOGETHER]
+)
 @given(data=st.data())
 @settings(max_examples=6)
 def test_the_order_of_rows_does_not_matter(choices: dict[str, Any], data: st.DataObject) -> None:
