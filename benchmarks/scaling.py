@@ -5,7 +5,7 @@ constant nor a short range can hide a square: with times t(M) the cost of a furt
 (t(32) - t(16)) / 16, over that among the few, (t(16) - t(4)) / 12. It is 1 for every a + b M, 2.4 for a + c M^2,
 and below 1.25 only while the square's share is small. M = 2 stays out of it: with two modalities a row has at
 most two proper subsets, so the budget of 8 is not spent. The exponent of a straight line through the logarithms is
-shown too; a constant lowers it, so it alone would prove little.
+shown too; a constant lowers it, so it alone would prove little. ``python -m benchmarks.scaling`` prints all times.
 
 Encoders take a time that is linear in M by itself; the second pair of figures leaves them out: their
 tokens are there before the clock starts, and the gradient goes as far as the tokens.
@@ -85,6 +85,27 @@ def exponent(time: Mapping[int, float]) -> float:
     return float(np.polyfit(np.log(list(time)), np.log(list(time.values())), 1)[0])
 
 
+def straight_line(time: Mapping[int, float]) -> tuple[float, float, float]:
+    """Least squares a + b M: a and b in seconds, and the largest share by which a time is off the line."""
+    sizes, spent = np.array(list(time)), np.array(list(time.values()))
+    each, constant = np.polyfit(sizes, spent, 1)
+    return float(constant), float(each), float(np.abs((constant + each * sizes) / spent - 1).max())
+
+
+def report() -> str:
+    """The times and their straight lines as a table in Markdown."""
+    lines = [
+        "| | " + " | ".join(f"M = {m}" for m in SIZES) + " | line | off it by at most |",
+        "|---|" + "---|" * (len(SIZES) + 2),
+    ]
+    for encodes, name in ((True, "whole step"), (False, "tokens cached")):
+        time = times(encodes)
+        constant, each, off = straight_line(time)
+        spent = " | ".join(f"{1000 * t:.1f}" for t in time.values())
+        lines.append(f"| {name}, ms | {spent} | {1000 * constant:.1f} + {1000 * each:.2f} M | {100 * off:.0f} % |")
+    return "\n".join(lines)
+
+
 def step_scaling() -> list[Figure]:
     """Growth of a step with the number of modalities at a fixed budget, with and without the encoders."""
     found = []
@@ -96,3 +117,8 @@ def step_scaling() -> list[Figure]:
             Figure(f"{name}: exponent of M, 2 to 32", exponent(time), "", EXPONENT_GOAL),
         ]
     return found
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(report())

@@ -34,22 +34,25 @@ class BenchSite:
         return OBJECTIVES[config.name](config, self.facts, np.random.default_rng(0))
 
 
-def make_site(modalities: int, rows: int, missing: float = MISSING, device: str = "cpu") -> BenchSite:
-    """Rows of 28 x 28 images, 10 classes, small conv encoders, tokens of 32, all heads.
+def make_site(
+    modalities: int, rows: int, missing: float = MISSING, shape: tuple[int, ...] = SHAPE, device: str = "cpu"
+) -> BenchSite:
+    """Rows of images, 10 classes, small conv encoders, tokens of 32, all heads.
 
     Args:
         modalities: how many.
         rows: how many.
         missing: share of each modality's samples that is missing; a row left with nothing keeps the first.
+        shape: of an image; 28 x 28 unless told.
         device: where rows and networks are.
     """
     rng = np.random.default_rng(modalities)
-    kinds = tuple(Modality(f"m{i}", "image", SHAPE, "none", (0, 1, 2)) for i in range(modalities))
+    kinds = tuple(Modality(f"m{i}", "image", shape, "none", (0, 1, 2)) for i in range(modalities))
     names = tuple(m.name for m in kinds)
     available = rng.random((rows, modalities)) >= missing
     available[~available.any(axis=1), 0] = True
     held = {n: int(available[:, i].sum()) for i, n in enumerate(names)}
-    values = {n: rng.standard_normal((held[n], *SHAPE), dtype=np.float32) for n in names}
+    values = {n: rng.standard_normal((held[n], *shape), dtype=np.float32) for n in names}
     slot = np.where(available, np.cumsum(available, axis=0) - 1, -1)
     targets = rng.integers(0, len(CLASSES), rows)
     observed = ObservedRows("site", tuple(map(str, range(rows))), targets, available, values, slot)
