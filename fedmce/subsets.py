@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+EXACT_LIMIT = 12  # modalities up to which training can list every subset: 4,095 per row
+AUTO_LIMIT = 6  # up to here it does so by itself and draws subsets beyond (method.md 2.3)
 LISTED = 8  # modalities up to which every subset is scored: 255
 PANEL = 96  # subsets that are scored beyond
 

@@ -7,7 +7,15 @@ from typing import Protocol
 
 from fedmce.config.explain import config_error
 from fedmce.config.nearest import unknown
-from fedmce.config.schema import ImbalancedConfig, MissingnessConfig, RunConfig, SitewiseConfig
+from fedmce.config.schema import (
+    ImbalancedConfig,
+    MceConfig,
+    MissingnessConfig,
+    ObjectiveConfig,
+    RunConfig,
+    SitewiseConfig,
+)
+from fedmce.subsets import AUTO_LIMIT, EXACT_LIMIT
 
 
 class Named(Protocol):
@@ -49,6 +57,7 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     part = list(dataset.sites) if problems or config.sites is None else list(config.sites)
     problems += _names("model.encoders", "modality", config.model.encoders, modalities)
     problems += _missingness(config.missingness, modalities, part)
+    problems += _subsets(config.objective, len(modalities))
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
 
@@ -62,6 +71,23 @@ def _selection(config: RunConfig, sites: list[str]) -> Iterator[str]:
         yield f"sites: {', '.join(twice)} given more than once; needed each site once"
     if not config.sites:
         yield f"sites: given none; needed at least one of {', '.join(sites)}"
+
+
+def _subsets(objective: ObjectiveConfig, modalities: int) -> Iterator[str]:
+    """What needs every subset, against how many modalities there are."""
+    if not isinstance(objective, MceConfig):
+        return
+    if objective.subsets == "all" and modalities > EXACT_LIMIT:
+        yield (
+            f"objective.subsets: given all, with {modalities} modalities; every subset is listed up to {EXACT_LIMIT}. "
+            "use objective.subsets=sampled"
+        )
+    draws = objective.subsets == "auto" and modalities > AUTO_LIMIT
+    if objective.capability in ("shapley", "published") and draws:
+        yield (
+            f"objective.capability: given {objective.capability}, with {modalities} modalities; it needs the value of "
+            f"every subset, which are drawn beyond {AUTO_LIMIT}. use gap or adaptive, or objective.subsets=all"
+        )
 
 
 def _missingness(mechanism: MissingnessConfig, modalities: list[str], sites: list[str]) -> Iterator[str]:

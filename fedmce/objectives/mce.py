@@ -30,9 +30,9 @@ from fedmce.objectives.objective import (
     objective,
     to_device,
 )
-from fedmce.objectives.pairs import AUTO_LIMIT
 from fedmce.objectives.plan import BatchPlan, plan_batch, samples_subsets
 from fedmce.objectives.unimodal import WarmUp, unimodal_loss
+from fedmce.subsets import AUTO_LIMIT
 
 
 class MceObjective:

@@ -9,10 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedmce.errors import ConfigError
-from fedmce.subsets import members, pattern_codes
-
-EXACT_LIMIT = 12  # all subsets up to this many modalities: 4,095 per row
-AUTO_LIMIT = 6  # "auto" lists all subsets up to here and samples beyond (method.md 2.3)
+from fedmce.subsets import EXACT_LIMIT, members, pattern_codes
 
 
 @dataclass(frozen=True)

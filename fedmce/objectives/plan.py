@@ -11,8 +11,9 @@ from torch import Tensor
 from fedmce.config.schema import MceConfig
 from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives.objective import to_device
-from fedmce.objectives.pairs import AUTO_LIMIT, Pairs, all_pairs, full_pairs, sampled_pairs, share_of_row
+from fedmce.objectives.pairs import Pairs, all_pairs, full_pairs, sampled_pairs, share_of_row
 from fedmce.objectives.published import mixed_tokens
+from fedmce.subsets import AUTO_LIMIT
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fedmce.contributions.values import row_values
 from fedmce.objectives import SiteFacts
 from fedmce.objectives.pairs import Pairs
 from fedmce.objectives.shortfall import Observed, lack
-from fedmce.subsets import members
+from fedmce.subsets import LISTED, members
 from fedmce.training.evaluation import Predictions
 
 
@@ -46,8 +46,11 @@ def starting_lack(
         available: bool ``(rows, modalities)`` of these rows.
 
     Returns:
-        Empty without heads, or without rows.
+        Empty without heads, without rows, or where the predictions lack subsets that the capability needs (many
+        modalities): B_m then starts from its default and follows the batches.
     """
+    if config.capability in ("shapley", "published") and len(facts.modalities) > LISTED:
+        return {}
     alone = facts.reference if facts.reference is not None else unimodal_values(predictions, config.value)
     if alone is None or not len(available):
         return {}

@@ -84,3 +84,18 @@ def test_rates_for_modalities_that_were_cut_into_parts_get_one_line_with_the_rem
         check_against(load_config(["missingness.rates={image:0.5,audio:0.5}"]), parts)
     assert str(refused.value).count("missingness.rates: given for image, audio; needed names out of image_0, ") == 1
     assert "'missingness.rates={image_0: 0.5}' or missingness=natural" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["objective.subsets=all"], "listed up to 12"),
+        (["objective.capability=shapley"], "every subset, which are drawn beyond 6"),
+    ],
+)
+def test_what_needs_every_subset_is_refused_with_many_modalities(overrides: list[str], word: str) -> None:
+    many = Dataset(modalities=tuple(Modality(f"m{i}") for i in range(13)))
+    config = load_config(["missingness=natural", *overrides])
+    with pytest.raises(ConfigError, match=word):
+        check_against(config, many)
+    check_against(load_config(["missingness=natural"]), many)

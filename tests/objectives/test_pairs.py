@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fedmce.config.schema import MceConfig
 from fedmce.errors import ConfigError
 from fedmce.objectives import OBJECTIVES
-from fedmce.objectives.pairs import EXACT_LIMIT, Pairs, all_pairs, full_pairs, share_of_row
+from fedmce.objectives.pairs import Pairs, all_pairs, full_pairs, share_of_row
 from fedmce.objectives.plan import needs_subsets, samples_subsets
-from fedmce.subsets import pattern_codes
+from fedmce.subsets import EXACT_LIMIT, pattern_codes
 from tests.oracles.worlds import Bools, facts_of, patterns, rows_of, small_spec
 
 
