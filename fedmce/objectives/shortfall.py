@@ -127,6 +127,12 @@ def published_shortfall(seen: Observed, member_pm: Tensor) -> Tensor:
     return excess_m / seen.available_bm.sum(dim=0).clamp(min=1)
 
 
+@lru_cache(maxsize=64)
+def _value_of_nothing(kind: str, class_rows: tuple[int, ...]) -> float:
+    """v(nothing), the same in every step of a local training."""
+    return prior_value(kind, class_rows)
+
+
 def values(kind: str, logits: Tensor, target: Tensor) -> Tensor:
     """v_i of predictions given as logits ``(pairs, classes)``."""
     # The most probable class has the largest logit: no softmax for accuracy.
@@ -146,5 +152,5 @@ def lack(
         return published_shortfall(seen, member_pm)
     if config.capability == "shapley":
         coefficient = to_device(shapley_coefficients(pairs, available_bm), seen.value_p.device)
-        return shapley_shortfall(seen, coefficient, prior_value(config.value, facts.class_rows))
+        return shapley_shortfall(seen, coefficient, _value_of_nothing(config.value, facts.class_rows))
     return gap(seen)

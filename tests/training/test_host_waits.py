@@ -125,6 +125,16 @@ def test_no_step_of_any_choice_reads_a_tensor_back(
     assert found == []
 
 
+@pytest.mark.parametrize("kind", ["probability", "soft_dice", "negative_squared_error"])
+def test_what_is_the_same_in_every_step_is_read_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value of nothing, which Shapley values start from, is worked out on the host."""
+    site = Site(MceConfig(capability="shapley", value=kind), "cpu", "adam")
+    site.step([0, 1, 2])
+    with counted(monkeypatch) as found:
+        site.step([3, 4, 5])
+    assert found == []
+
+
 @pytest.mark.parametrize(
     "read",
     [
