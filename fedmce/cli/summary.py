@@ -25,7 +25,10 @@ def print_summary(folder: Path, result: dict[str, Any]) -> None:
     console.print("score on test rows, per subset of modalities")
     console.print(_subsets(result, rows_scored(folder)))
     summary = (f"{key.replace('_', ' ')} {score(metrics[key])}" for key in ("mean_subset", "worst_subset", "full"))
-    console.print("   ".join(summary) + "\n")
+    console.print("   ".join(summary))
+    if apart := metrics.get("completed"):
+        console.print(f"with completed tokens ({apart['use']}): mean subset {score(apart['mean_subset'])}")
+    console.print()
     console.print("missing share of training rows, per site")
     console.print(_availability(result))
     console.print(f"\ncontribution per modality ({_index(result)} on test rows)")

@@ -12,6 +12,7 @@ from fedmce.report.words import DASH, metric, number, percent, titled
 
 ABSENT = "not held"
 LONG = 16
+COMPLETED = {"full": "with completed tokens", "mean": "mean with completed"}  # by how they were used
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,27 @@ def every_subset(story: Story, scores: Scores) -> Table:
         columns.append(("rows scored", [f"{scores.rows.get(s, 0):,}" for s in story.subsets]))
     if held and scores.split == "test":
         columns.append(("validation", [number(held["per_subset"].get(s)) for s in story.subsets]))
+    apart = completed(story, scores)
+    if apart:
+        filled = [number(apart["per_subset"].get(s)) for s in story.subsets]
+        columns.append((COMPLETED[apart["use"]], filled))
     for name, table in sorted(scores.secondary.items()):
         columns.append((name.replace("_", " "), [number(table.get(s)) for s in story.subsets]))
     rows = [[s, *(texts[i] for _, texts in columns)] for i, s in enumerate(story.subsets)]
     if held and scores.split == "test":
         mean = {metric(story): number(scores.mean), "validation": number(held["mean_subset"])}
+        if apart:
+            mean[COMPLETED[apart["use"]]] = number(apart["mean_subset"])
         rows.append(["mean over subsets", *(mean.get(name, "") for name, _ in columns)])
     return Table(f"Every subset ({scores.source})", ["subset", *(name for name, _ in columns)], rows)
+
+
+def completed(story: Story, scores: Scores) -> Row | None:
+    """Scores with completed tokens that stand beside the final test scores; None where the run has none."""
+    found: Row | None = (story.result or {}).get("metrics", {}).get("completed")
+    if found is None or scores.split != "test":
+        return None
+    return found | {"per_subset": with_sizes(found["per_subset"], story.modalities)}
 
 
 def validation(story: Story) -> Row | None:

@@ -16,6 +16,8 @@ from fedmce.errors import DataError
 from fedmce.report import draw
 from fedmce.report.draw import FIGURES
 from fedmce.report.reader import read
+from fedmce.report.tables import every_subset
+from fedmce.report.words import number
 from tests.report.made_run import CAUTION, make_run
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x_1$ & {{ 7*7 }}")
@@ -203,3 +205,13 @@ def test_a_folder_without_a_readable_record_is_refused(tmp_path: Path, content: 
         (tmp_path / "record.jsonl").write_text(content)
     with pytest.raises(DataError, match=r"record\.jsonl"):
         draw(tmp_path)
+
+
+def test_scores_with_completed_tokens_stand_in_a_column_of_their_own(tmp_path: Path) -> None:
+    story = read(make_run(tmp_path / "run"))
+    assert story.result is not None and (scores := story.scores()) is not None
+    plain = dict.fromkeys(story.subsets, 0.5)
+    story.result["metrics"]["completed"] = {"use": "full", "per_subset": plain, "mean_subset": 0.5, "worst_subset": 0.5}
+    table = every_subset(story, scores)
+    column = table.head.index("with completed tokens")
+    assert {row[column] for row in table.rows} == {number(0.5)}
