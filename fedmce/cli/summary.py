@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fedmce.metrics.sizes import is_many, label, with_sizes
+
 
 def print_summary(folder: Path, result: dict[str, Any]) -> None:
     """Print scores per subset, who lacks what, contributions, cautions and where the files are.
@@ -36,11 +38,19 @@ def print_summary(folder: Path, result: dict[str, Any]) -> None:
     console.print()
     for text in result.get("caution", ()):
         console.print(f"caution: {text}")
-    for modality, text in result.get("provenance", {}).items():
-        console.print(f"{modality}: {text}")
+    for names, text in _provenance(result.get("provenance", {})):
+        console.print(f"{names}: {text}")
     for name in ("report.html", "result.json"):
         if (folder / name).is_file():
             console.print(f"{name}: {folder / name}", soft_wrap=True)
+
+
+def _provenance(texts: dict[str, str]) -> list[tuple[str, str]]:
+    """Each text once, with what it is true of."""
+    by_text: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        by_text.setdefault(text, []).append(name)
+    return [(", ".join(names), text) for text, names in by_text.items()]
 
 
 def rows_scored(folder: Path) -> dict[str, int]:
@@ -60,6 +70,8 @@ def score(value: float | None) -> str:
 
 
 def _subsets(result: dict[str, Any], rows: dict[str, int]) -> Table:
+    if is_many(result["modalities"]):
+        return _sizes(result)
     table = _table("subset", result["metric"], "rows")
     order = {name: place for place, name in enumerate(result["modalities"])}
     scores = result["metrics"]["per_subset"]
@@ -68,8 +80,26 @@ def _subsets(result: dict[str, Any], rows: dict[str, int]) -> Table:
     return table
 
 
+def _sizes(result: dict[str, Any]) -> Table:
+    """The mean over the scored subsets of each size: names of many modalities fill a line each."""
+    modalities = result["modalities"]
+    table = _table("modalities given", f"mean {result['metric']}")
+    means = with_sizes(result["metrics"]["per_subset"], modalities)
+    for size in range(1, len(modalities) + 1):
+        if (name := label(size, modalities)) in means:
+            table.add_row(name, score(means[name]))
+    return table
+
+
 def _availability(result: dict[str, Any]) -> Table:
     modalities = result["modalities"]
+    if is_many(modalities):
+        table = _table("site", "mean", "most", "rows")
+        for site, held in result["availability"].items():
+            missing = [1 - held[modality] for modality in modalities]
+            mean, most = sum(missing) / len(missing), max(missing)
+            table.add_row(site, f"{mean:.0%}", f"{most:.0%}", str(result["rows"][site]))
+        return table
     table = _table("site", *modalities, "rows")
     for site, held in result["availability"].items():
         shares = [f"{1 - held[modality]:.0%}" for modality in modalities]

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from fedmce.report.sizes import is_many
+from fedmce.metrics.sizes import is_many
 from fedmce.report.story import Story
 from fedmce.report.style import NARROW, WIDE, canvas, colour, heat_map, missing_patch, ramp, short
 from fedmce.report.words import percent

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedmce.report.sizes import is_many
+from fedmce.metrics.sizes import is_many
 from fedmce.report.story import Row, Story
 from fedmce.report.style import FAINT, INK, NARROW, SOFT, canvas, colour, heat_map, marker, missing_patch, short
 from fedmce.report.words import Setup, contribution_setup, metric

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedmce.report.sizes import is_many, label, row_with_sizes
+from fedmce.metrics.sizes import is_many, label, row_with_sizes
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedmce.report.sizes import is_many
+from fedmce.metrics.sizes import is_many
 from fedmce.report.style import FAINT, INK, colour, marker, short
 
 NAMED_UP_TO = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedmce.metrics.sizes import is_many, with_sizes
 from fedmce.report import words
 from fedmce.report.scores import interval
-from fedmce.report.sizes import is_many, with_sizes
 from fedmce.report.story import Row, Scores, Story
 from fedmce.report.words import DASH, metric, number, percent, titled
 

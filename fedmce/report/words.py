@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fedmce.report.sizes import is_many
+from fedmce.metrics.sizes import is_many
 from fedmce.report.story import Row, Scores, Story
 
 DASH = "–"

@@ -206,4 +206,5 @@ def test_an_unknown_use_of_completion_is_refused_with_what_is_known() -> None:
     np.savez("in.npz", image=np.ones((1, 1, 2, 2)))
     done = predict("in.npz", "--use-completion", "ful")
     assert done.exit_code == 2
-    assert "known are off, full, mean" in done.output and "did you mean 'full'" in done.output
+    assert "known are off, full, mean" in done.output
+    assert "did you mean 'full'" in done.output

@@ -35,9 +35,7 @@ def last_subset(held: Subset, order: Subset) -> Subset:
     return max(proper_subsets(held), key=lambda s: sum(2 ** order.index(m) for m in s))
 
 
-def diluted_unimodal(
-    net: MultimodalNet, rows: list[Row], tokens: list[Tokens], weights: Mapping[str, float]
-) -> Tensor:
+def diluted_unimodal(net: MultimodalNet, rows: list[Row], tokens: list[Tokens], weights: Mapping[str, float]) -> Tensor:
     """Mean over modalities of the mean over all rows, where absent rows have logits 0 and class 0."""
     total, classes = torch.zeros(()), len(net.spec.classes)
     for m in net.spec.names:

@@ -63,9 +63,7 @@ def distance(kind: str, guess: Tensor, target: Tensor) -> Tensor:
     return torch.stack([d * d / 2 if abs(float(d.detach())) < 1 else abs(d) - 0.5 for d in apart]).mean()
 
 
-def completion_loss(
-    config: MceConfig, net: MultimodalNet, rows: list[SeenRow], weights: Mapping[str, float]
-) -> Tensor:
+def completion_loss(config: MceConfig, net: MultimodalNet, rows: list[SeenRow], weights: Mapping[str, float]) -> Tensor:
     """L_comp: what a subset of a row hides, guessed from the subset; mean over all that is hidden."""
     total, terms = torch.zeros(()), 0
     for seen in rows:

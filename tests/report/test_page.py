@@ -209,7 +209,9 @@ def test_a_folder_without_a_readable_record_is_refused(tmp_path: Path, content: 
 
 def test_scores_with_completed_tokens_stand_in_a_column_of_their_own(tmp_path: Path) -> None:
     story = read(make_run(tmp_path / "run"))
-    assert story.result is not None and (scores := story.scores()) is not None
+    scores = story.scores()
+    assert story.result is not None
+    assert scores is not None
     plain = dict.fromkeys(story.subsets, 0.5)
     story.result["metrics"]["completed"] = {"use": "full", "per_subset": plain, "mean_subset": 0.5, "worst_subset": 0.5}
     table = every_subset(story, scores)
