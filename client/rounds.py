@@ -43,11 +43,11 @@ def answer(
     if (use := place.spec.use_completion) != "off":
         cells |= completed(predict_subsets(net, validation, use).cells())
     numbers |= _score_columns(cells)
+    facts = site_facts(place, order, train, received, memory) if order.train else None
     numbers["evaluate_s"] = time.perf_counter() - began
-    if not order.train:
+    if facts is None:
         return numbers, {}
 
-    facts = site_facts(place, order, train, received, memory)
     stream = generator(place.config.seed, "objective", place.site, order.round)
     report = train_locally(
         net,
@@ -71,7 +71,10 @@ def answer(
 
 def untouched(received: State, trained: State) -> list[str]:
     """Components that no step moved: no row trained them, so they do not count in their average."""
-    moved = {component_of(key) for key, value in trained.items() if not np.array_equal(value, received[key])}
+    moved: set[str] = set()
+    for key, value in trained.items():
+        if component_of(key) not in moved and not np.array_equal(value, received[key]):
+            moved.add(component_of(key))
     return [component for component in components(trained) if component not in moved]
 
 
