@@ -79,3 +79,12 @@ def test_sums_by_hand() -> None:
     sums = standardised_sums(tables, pooled(tables, 3), NAMES, 0.25)
     assert sums["x"]["a"] == pytest.approx((2 * 0.75, 2 * 0.25))
     assert sums["y"]["a"] == pytest.approx((2 * -0.25, 2 * 0.25))
+
+
+def test_standardised_sums_are_of_the_index_that_is_asked_for() -> None:
+    tables = {"x": constant_table(WORTH, {7: 4}), "y": constant_table(WORTH, {7: 2})}
+    for index in ("shapley", "banzhaf", "leave_one_out"):
+        own = standardised_sums(tables, pooled(tables, 3), NAMES, 0.1, index)["x"]["a"]
+        alone = contributions(tables["x"], NAMES, 0.1, index)["a"]
+        assert alone is not None
+        assert own == (pytest.approx(4 * alone), pytest.approx(4 * alone))

@@ -131,3 +131,16 @@ def test_interactions_are_pooled_over_the_patterns_that_hold_both() -> None:
     in_three = WORTH[3] - WORTH[1] - WORTH[2] + 0.1
     in_seven = (in_three + WORTH[7] - WORTH[5] - WORTH[6] + WORTH[4]) / 2
     assert found["a+b"] == pytest.approx((3 * in_three + in_seven) / 4)
+
+
+def test_a_table_that_travels_keeps_sums_squares_and_rows_apart() -> None:
+    table = constant_table(WORTH, {7: 2, 3: 5, 4: 1})
+    there = ValueTable.from_columns(3, table.to_columns())
+    assert there.cells == table.cells
+    assert there.cells[3, 1] == [pytest.approx(5 * 0.5), pytest.approx(5 * 0.25), 5.0]
+
+
+def test_a_table_with_columns_of_unequal_length_is_refused() -> None:
+    columns = constant_table(WORTH, {3: 5}).to_columns()
+    with pytest.raises(ValueError, match="shorter"):
+        ValueTable.from_columns(3, columns | {"rows": columns["rows"][:-1]})

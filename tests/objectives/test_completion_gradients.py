@@ -106,3 +106,20 @@ def test_what_a_row_never_held_is_not_completed() -> None:
         loss_of(net, config, make_batch(net.spec, available), available).total.backward()
         assert {"completion.a", "completion.b"} <= touched(net)
         assert not touched(net) & {"completion.c", "encoder.c", "head.c", "projection.c"}
+
+
+def test_a_copy_without_the_head_of_a_modality_completes_the_others_all_the_same() -> None:
+    spec, available = small_spec(3), rows_of([7, 3], 3)
+    net = lively(MultimodalNet(spec, held=("a", "b")))
+    tokens = torch.randn(2, 3, spec.width, generator=torch.Generator().manual_seed(2))
+    pairs = all_pairs(available)
+    plan, weight = hidden_terms(pairs, available), torch.tensor([1.0, 2.0, 5.0], dtype=tokens.dtype)
+    row, member = torch.from_numpy(pairs.row), torch.from_numpy(pairs.member)
+    found = completion_loss(net, tokens, tokens, plan, row, member, weight, "mse")
+    expected = torch.zeros((), dtype=tokens.dtype)
+    for pair in range(len(pairs.row)):
+        for column, name in enumerate(("a", "b")):
+            if available[pairs.row[pair], column] and not pairs.member[pair, column]:
+                guess = net.completion[name](tokens[row[pair]][None], member[pair][None])[0]
+                expected = expected + weight[column] * (guess - tokens[row[pair], column]).square().mean()
+    torch.testing.assert_close(found, expected / plan.total)

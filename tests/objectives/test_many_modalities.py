@@ -10,7 +10,7 @@ import torch
 
 from fedmce.config.schema import MceConfig
 from fedmce.models import MultimodalNet, NetworkSpec
-from fedmce.objectives import OBJECTIVES
+from fedmce.objectives import OBJECTIVES, mce
 from tests.oracles.worlds import CLASSES, facts_of, lively, make_batch, modality, rows_of, small_spec
 
 EVEN = MceConfig(rarity="off", capability="off", subset_scale="mean", subset_budget=2)
@@ -67,3 +67,20 @@ def test_the_same_stream_draws_the_same_subsets() -> None:
     first, again, other = (float(parts_of(MceConfig(), net, available, seed)["subset"]) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize(("subsets", "drawn"), [("sampled", True), ("all", False)])
+def test_one_hidden_modality_per_pair_is_completed_only_where_subsets_are_drawn(
+    subsets: str, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    plan_terms = mce.hidden_terms
+
+    def watched(pairs: Any, available: Any, draw: Any, last_only: bool) -> Any:
+        seen.append(draw)
+        return plan_terms(pairs, available, draw, last_only)
+
+    monkeypatch.setattr(mce, "hidden_terms", watched)
+    net, available = lively(MultimodalNet(small_spec(4))), rows_of([15], 4)
+    parts_of(EVEN.model_copy(update={"subsets": subsets}), net, available, 0)
+    assert [draw is not None for draw in seen] == [drawn]

@@ -163,3 +163,9 @@ def test_rows_of_few_and_of_many_modalities_share_a_batch_in_order() -> None:
     pairs = draw(available, 6)
     check_codes(pairs, available)
     assert np.bincount(pairs.row).tolist() == [1, 7, 3, 7, 7, 1]
+
+
+@pytest.mark.parametrize(("budget", "pairs"), [(12, 13), (13, 13), (14, 15), (15, 15)])
+def test_subsets_are_listed_from_the_budget_on_that_pays_all_of_them(budget: int, pairs: int) -> None:
+    """Four modalities have 14 proper subsets; with less they are drawn in pairs."""
+    assert len(draw(rows_of([15], 4), budget).row) == pairs
