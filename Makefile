@@ -28,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench ablation lock clean
+.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench ablation mutation lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -116,6 +116,10 @@ bench: $(VENV)/.dev  ## measure costs and errors into runs/bench.json (ARGS="ste
 
 ablation: $(VENV)/.dev  ## run what is missing of docs/ablation.md and write it; ARGS="--data-dir data"
 	@$(BIN)/python -m benchmarks.ablation --write docs/ablation.md $(ARGS)
+
+mutation: $(VENV)/.oracle  ## try mutants of the method's code on its tests (an hour and more); ARGS="names of mutants"
+	@$(BIN)/python -m pip install --quiet "mutmut==3.8.1" # for this alone: not among the locked tools
+	@CI=1 OMP_NUM_THREADS=1 $(BIN)/mutmut run $(ARGS)
 
 # uv comes with Flower. No index is named: checksums, not places, say what is installed.
 COMPILE = $(UV) pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --quiet \
