@@ -84,3 +84,13 @@ def test_one_hidden_modality_per_pair_is_completed_only_where_subsets_are_drawn(
     net, available = lively(MultimodalNet(small_spec(4))), rows_of([15], 4)
     parts_of(EVEN.model_copy(update={"subsets": subsets}), net, available, 0)
     assert [draw is not None for draw in seen] == [drawn]
+
+
+def test_a_part_of_weight_nothing_is_not_worked_out() -> None:
+    net, available = lively(MultimodalNet(small_spec(3))), rows_of([7, 3], 3)
+    off = {"completion_weight": 0.0, "train_through": 0.0, "distil_weight": 0.0}
+    assert parts_of(EVEN.model_copy(update=off), net, available, 0).keys() == {"task", "subset", "unimodal"}
+    on = dict.fromkeys(off, 0.5)
+    assert parts_of(EVEN.model_copy(update=on), net, available, 0).keys() == {
+        "task", "subset", "unimodal", "completion", "through", "distil",
+    }  # fmt: skip
