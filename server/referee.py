@@ -7,13 +7,28 @@ measured on rows that the site never sees.
 from __future__ import annotations
 
 from fedmce.config.schema import RunConfig
-from fedmce.contributions import Tally
+from fedmce.contributions import Tally, is_exact
 from fedmce.data import FederatedDataset
 from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, SiteMask, keep_modalities, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, empty_tally, measure, pick_device
+
+
+def check_measurable(dataset: FederatedDataset, config: RunConfig) -> None:
+    """Refuse contributions that cannot be measured on this data set, before a run begins.
+
+    Raises:
+        ConfigError: no validation rows for ``source=server``, or an estimator that does not fit the modalities.
+    """
+    is_exact(config.contributions, len(dataset.modalities))  # raises where estimator or budget do not fit
+    sites = (dataset.sites[name] for name in config.sites or dataset.sites)
+    if config.contributions.source == "server" and not any((site.split == "validation").any() for site in sites):
+        raise ConfigError(
+            f"contributions.source: given server, but {dataset.name} has no validation rows; needed at least one. "
+            "use received or heldout, or give the data set validation rows"
+        )
 
 
 class ServerRows:
@@ -34,17 +49,13 @@ class ServerRows:
     ) -> None:
         self._config, self._statistics = config, statistics
         self._net = MultimodalNet(spec).to(pick_device(config.training.device))
+        check_measurable(dataset, config)
         self._observed: list[ObservedRows] = []
         for name in sorted(config.sites or dataset.sites):
             site = dataset.sites[name]
             rows = observe(site, SiteMask(site.sample_ids, site.available), dataset.modalities, "validation")
             if rows.rows:
                 self._observed.append(rows)
-        if not self._observed:
-            raise ConfigError(
-                f"contributions.source: given server, but {dataset.name} has no validation rows; needed at least one. "
-                "use received or heldout, or give the data set validation rows"
-            )
         self._rows: dict[tuple[str, ...], list[DeviceRows]] = {}
 
     def __call__(self, model: State, held: tuple[str, ...], round_number: int) -> Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from server.profile_round import profile_round
 from server.referee import ServerRows
 from server.state import GlobalState
 from server.strategy import ComponentStrategy
+from simulations import engines
 from simulations.engines.inprocess import InProcessGrid
 from tests.oracles.worlds import make_site, rows_of
 from tests.server.faults import Parts
@@ -195,6 +197,17 @@ def test_without_validation_rows_the_server_refuses_to_be_the_source(monkeypatch
     config = made_config(contributions__source="server", missingness={"name": "natural"})
     with pytest.raises(ConfigError, match=r"contributions\.source: given server, but .* no validation rows"):
         ServerRows(dataset, config, spec_for(dataset, config), SCALES)
+
+
+def test_an_engine_refuses_such_a_source_before_it_makes_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counts = {"train": 12, "validation": 0, "test": 4}
+    use(monkeypatch, made_dataset(made_site("elm", counts), made_site("fir", counts)))
+    config = made_config(contributions__source="server", missingness={"name": "natural"})
+    with pytest.raises(ConfigError, match="no validation rows"):
+        engines.run(config, tmp_path / "run", lambda event: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_strategy_has_a_referee_exactly_where_the_server_is_the_source(made: FederatedDataset) -> None:
