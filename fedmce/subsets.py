@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-EXACT_LIMIT = 12  # modalities up to which training can list every subset: 4,095 per row
+EXACT_LIMIT = 12  # modalities up to which every subset can be listed at all: 4,095 per row
 AUTO_LIMIT = 6  # up to here it does so by itself and draws subsets beyond (method.md 2.3)
-LISTED = 8  # modalities up to which every subset is scored: 255
+LISTED = 8  # modalities up to which every subset is scored, and contributions are exact by default: 255
 PANEL = 96  # subsets that are scored beyond
 
 
@@ -45,12 +45,6 @@ def members(codes: npt.NDArray[np.int64], modalities: int) -> npt.NDArray[np.boo
 def subset_name(code: int, modalities: Sequence[str]) -> str:
     """``image+audio`` for a code; the empty set is ``nothing``."""
     return "+".join(name for bit, name in enumerate(modalities) if code >> bit & 1) or "nothing"
-
-
-def all_subsets(modalities: Sequence[str]) -> dict[str, int]:
-    """Name -> code of every non-empty subset, small subsets first, then in code order."""
-    codes = sorted(range(1, 1 << len(modalities)), key=lambda code: (code.bit_count(), code))
-    return {subset_name(code, modalities): code for code in codes}
 
 
 @lru_cache(maxsize=32)

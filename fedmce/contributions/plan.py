@@ -14,9 +14,8 @@ from fedmce.contributions.designs import Codes, Design, Floats
 from fedmce.contributions.share_table import ShareTable
 from fedmce.contributions.values import value_bounds
 from fedmce.errors import ConfigError
+from fedmce.subsets import EXACT_LIMIT, LISTED
 
-EXACT_BY_DEFAULT = 8  # modalities up to which estimator=auto predicts every subset
-EXACT_AT_MOST = 12  # 4,095 subsets per row
 SAMPLED: dict[str, Callable[[int, int, int, np.random.Generator], Design]] = {
     "antithetic": designs.antithetic,
     "stratified": designs.stratified,
@@ -31,12 +30,12 @@ def is_exact(config: ContributionsConfig, modalities: int) -> bool:
         ConfigError: ``exact`` with more modalities than all subsets can be predicted for, or a budget that
             does not pay one replicate of the sampled estimator.
     """
-    if config.estimator == "exact" and modalities > EXACT_AT_MOST:
+    if config.estimator == "exact" and modalities > EXACT_LIMIT:
         raise ConfigError(
-            f"contributions.estimator: given exact with {modalities} modalities; exact takes up to {EXACT_AT_MOST}. "
+            f"contributions.estimator: given exact with {modalities} modalities; exact takes up to {EXACT_LIMIT}. "
             "use auto, antithetic, stratified or kernel"
         )
-    if config.estimator == "exact" or (config.estimator == "auto" and modalities <= EXACT_BY_DEFAULT):
+    if config.estimator == "exact" or (config.estimator == "auto" and modalities <= LISTED):
         return True
     needed = {"antithetic": 2 * (modalities - 1), "stratified": modalities - 1}.get(estimator_of(config), 2)
     # Rows with few enough modalities are enumerated, whatever the estimator.
@@ -50,7 +49,7 @@ def is_exact(config: ContributionsConfig, modalities: int) -> bool:
 
 def tells_patterns(config: ContributionsConfig, modalities: int) -> bool:
     """Sites report how many rows they have of each availability pattern: up to 8 modalities, or if exact."""
-    return modalities <= EXACT_BY_DEFAULT or is_exact(config, modalities)
+    return modalities <= LISTED or is_exact(config, modalities)
 
 
 def measured_how(config: ContributionsConfig, modalities: int) -> dict[str, str | int | None]:

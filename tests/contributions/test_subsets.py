@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmce.subsets import all_subsets, members, pattern_codes, subset_name, subsets_of
+from fedmce.subsets import members, pattern_codes, scored_subsets, subset_name, subsets_of
 from tests.oracles.worlds import Bools, patterns
 
 
@@ -21,7 +21,7 @@ def test_subsets_of_a_pattern_are_all_nonempty_ones_in_order(pattern: int) -> No
 
 
 def test_names_join_modalities_in_data_set_order() -> None:
-    assert all_subsets(["image", "audio"]) == {"image": 1, "audio": 2, "image+audio": 3}
-    assert list(all_subsets("abc")) == ["a", "b", "c", "a+b", "a+c", "b+c", "a+b+c"]
+    assert scored_subsets(["image", "audio"]) == {"image": 1, "audio": 2, "image+audio": 3}
+    assert list(scored_subsets("abc")) == ["a", "b", "c", "a+b", "a+c", "b+c", "a+b+c"]
     assert subset_name(5, "abc") == "a+c"
     assert subset_name(0, "abc") == "nothing"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmce.models import MultimodalNet, load_state, state_of
-from fedmce.subsets import all_subsets, members
+from fedmce.subsets import members, scored_subsets
 from tests.oracles.worlds import NAMES, lively, make_batch, rows_of, small_spec
 
 FUSIONS = ["concat", "mean", "residual", "transformer"]
@@ -22,7 +22,7 @@ FUSIONS = ["concat", "mean", "residual", "transformer"]
 @torch.no_grad()
 def test_a_token_outside_the_subset_changes_nothing_not_even_nan(fusion: str, junk: float) -> None:
     net = lively(MultimodalNet(small_spec(3, fusion))).eval()
-    for code in all_subsets(NAMES[:3]).values():
+    for code in scored_subsets(NAMES[:3]).values():
         member = torch.from_numpy(members(np.array([code, code]), 3))
         tokens = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(code))
         spoilt = torch.where(member[:, :, None], tokens, junk)
@@ -36,7 +36,7 @@ def test_a_token_inside_the_subset_matters(fusion: str) -> None:
     net = lively(MultimodalNet(small_spec(3, fusion))).eval()
     # Several rows: in a single one all hidden units that the token feeds may happen to be off.
     tokens, rows = torch.randn(16, 3, 4, generator=torch.Generator().manual_seed(0)), torch.arange(16)
-    for code in all_subsets(NAMES[:3]).values():
+    for code in scored_subsets(NAMES[:3]).values():
         member = torch.from_numpy(members(np.full(16, code), 3))
         for m in range(3):
             moved = tokens.clone()
