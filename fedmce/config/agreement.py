@@ -7,11 +7,13 @@ from typing import Protocol
 
 from fedmce.config.explain import config_error
 from fedmce.config.nearest import unknown
+from fedmce.config.quality import DegradedConfig, QualityConfig
 from fedmce.config.schema import (
     ImbalancedConfig,
     MceConfig,
     MissingnessConfig,
     ObjectiveConfig,
+    RareConfig,
     RunConfig,
     SitewiseConfig,
 )
@@ -55,11 +57,22 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     modalities = [modality.name for modality in dataset.modalities]
     problems = [*_selection(config, list(dataset.sites))]
     part = list(dataset.sites) if problems or config.sites is None else list(config.sites)
+    problems += quality_problems(config.quality, modalities, list(dataset.sites))
     problems += _names("model.encoders", "modality", config.model.encoders, modalities)
     problems += _missingness(config.missingness, modalities, part)
     problems += _subsets(config.objective, len(modalities))
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
+
+
+def quality_problems(quality: QualityConfig, modalities: Sequence[str], sites: Sequence[str]) -> Iterator[str]:
+    """Names in the section ``quality`` that the data set does not have, one message each."""
+    if not isinstance(quality, DegradedConfig):
+        return
+    if quality.modality is not None:
+        yield from _names("quality.modality", "modality", [quality.modality], modalities)
+    if isinstance(quality.sites, tuple):
+        yield from _names("quality.sites", "site", quality.sites, sites)
 
 
 def _selection(config: RunConfig, sites: list[str]) -> Iterator[str]:
@@ -100,6 +113,17 @@ def _missingness(mechanism: MissingnessConfig, modalities: list[str], sites: lis
             )
         else:
             yield from _names("missingness.rates", "modality", mechanism.rates, modalities)
+    if isinstance(mechanism, ImbalancedConfig) and mechanism.in_order is not None:
+        if len(mechanism.in_order) != len(modalities):
+            yield (
+                f"missingness.in_order: given {len(mechanism.in_order)} rates; needed {len(modalities)}, one for each of "
+                f"{', '.join(modalities)}"
+            )
+    if isinstance(mechanism, RareConfig):
+        yield from _names("missingness.modality", "modality", [mechanism.modality], modalities)
+        yield from _names("missingness.rates", "modality", mechanism.rates, modalities)
+        if not isinstance(mechanism.holders, float):
+            yield from _count_or_names("missingness.holders", mechanism.holders, sites, least=1)
     if isinstance(mechanism, SitewiseConfig):
         yield from _count_or_names("missingness.reversed_sites", mechanism.reversed_sites, sites, least=0)
         yield from _names("missingness.holders", "modality", mechanism.holders, modalities)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from fedmce.config.section import Rate, Section
+
+Draw = Literal["exact", "independent"]
+Who = int | Annotated[float, Field(gt=0, lt=1)] | tuple[str, ...]
+"""Sites: how many, which share of them, or their names."""
 
 
 class MaskedSection(Section):
@@ -25,12 +29,31 @@ class NaturalConfig(MaskedSection):
     name: Literal["natural"] = "natural"
 
 
+class McarConfig(MaskedSection):
+    """One missing rate for all modalities and sites, completely at random."""
+
+    name: Literal["mcar"] = "mcar"
+    rate: Rate = Field(0.3, description="missing share of every modality's rows")
+    draw: Draw = Field("exact", description="exact count per site, or each row by itself")
+
+
 class ImbalancedConfig(MaskedSection):
     """One missing rate per modality, the same at every site."""
 
     name: Literal["imbalanced"] = "imbalanced"
     rates: dict[str, Rate] = Field(description="missing share of each modality's rows, e.g. {audio: 0.8, image: 0.2}")
-    draw: Literal["exact", "independent"] = Field("exact", description="exact count per site, or each row by itself")
+    in_order: tuple[Rate, ...] | None = Field(
+        None, description="the rates in data set order instead, e.g. [0.2, 0.5, 0.8]; rates is then empty"
+    )
+    draw: Draw = Field("exact", description="exact count per site, or each row by itself (independent)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_statement(cls, given: Any) -> Any:
+        # The default rates of a data set would else stand beside the ones that are used, also in the record.
+        if isinstance(given, dict) and given.get("in_order") is not None:
+            return given | {"rates": {}}
+        return given
 
 
 class SitewiseConfig(MaskedSection):
@@ -51,7 +74,7 @@ class SitewiseConfig(MaskedSection):
     table: dict[str, dict[str, Rate]] = Field(
         default_factory=dict, description="site -> modality -> rate; wins over all of the above"
     )
-    draw: Literal["exact", "independent"] = "exact"
+    draw: Draw = "exact"
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> SitewiseConfig:
@@ -61,4 +84,24 @@ class SitewiseConfig(MaskedSection):
         return self
 
 
-MissingnessConfig = Annotated[NaturalConfig | ImbalancedConfig | SitewiseConfig, Field(discriminator="name")]
+class RareConfig(MaskedSection):
+    """One modality that few sites hold; the others are missing at rates of their own."""
+
+    name: Literal["rare"] = "rare"
+    modality: str = Field(description="the rare one")
+    holders: Who = Field(
+        0.15, description="training sites that hold it: how many, which share (at least one), or their names"
+    )
+    others: Rate = Field(0.2, description="missing share of every other modality at every site")
+    rates: dict[str, Rate] = Field(
+        default_factory=dict, description="of single modalities instead; of the rare one: at its holders (else 0)"
+    )
+    choose: Literal["seed", "first"] = Field(
+        "seed", description="who the holders are, unless named: drawn by seed, or the first in data set order"
+    )
+    draw: Draw = "exact"
+
+
+MissingnessConfig = Annotated[
+    NaturalConfig | McarConfig | ImbalancedConfig | SitewiseConfig | RareConfig, Field(discriminator="name")
+]

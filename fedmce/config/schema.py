@@ -20,7 +20,14 @@ from fedmce.config.datasets import (
     Leaves100Config,
     SoundMnistConfig,
 )
-from fedmce.config.missingness import ImbalancedConfig, MissingnessConfig, NaturalConfig, SitewiseConfig
+from fedmce.config.missingness import (
+    ImbalancedConfig,
+    McarConfig,
+    MissingnessConfig,
+    NaturalConfig,
+    RareConfig,
+    SitewiseConfig,
+)
 from fedmce.config.objectives import (
     MceConfig,
     ModalityDropoutConfig,
@@ -42,6 +49,7 @@ __all__ = [
     "HeartDiseaseConfig",
     "ImbalancedConfig",
     "Leaves100Config",
+    "McarConfig",
     "MceConfig",
     "MissingnessConfig",
     "ModalityDropoutConfig",
@@ -51,6 +59,7 @@ __all__ = [
     "PartitionConfig",
     "PublishedConfig",
     "QualityConfig",
+    "RareConfig",
     "RunConfig",
     "Section",
     "SitewiseConfig",
@@ -152,6 +161,9 @@ class RunConfig(Section):
 
     method: str = Field(
         "fedmce", pattern=r"^[a-z0-9_]+$", description="preset that set objective, model and aggregation"
+    )
+    protocol: str = Field(
+        "none", pattern=r"^[a-z0-9_]+$", description="preset that set data set, partition, quality and missingness"
     )
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$", description="last part of the run folder's name")
     seed: int = Field(0, ge=0, lt=2**31, description="root of every random stream")

@@ -1,9 +1,9 @@
 """Missingness: mechanisms that draw masks, and the one place that removes values."""
 
-from fedmce.missingness import imbalanced, natural, sitewise  # noqa: F401 - importing registers them
+from fedmce.missingness import imbalanced, mcar, natural, rare, sitewise  # noqa: F401 - importing registers them
 from fedmce.missingness.mask_set import MaskSet, SiteMask, draw_masks, draw_site_mask
 from fedmce.missingness.mechanism import MECHANISMS, SiteView, mechanism
-from fedmce.missingness.observe import ObservedRows, keep_modalities, observe
+from fedmce.missingness.observe import ObservedRows, join_rows, keep_modalities, observe
 
 __all__ = [
     "MECHANISMS",
@@ -13,6 +13,7 @@ __all__ = [
     "SiteView",
     "draw_masks",
     "draw_site_mask",
+    "join_rows",
     "keep_modalities",
     "mechanism",
     "observe",

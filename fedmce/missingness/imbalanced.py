@@ -12,4 +12,6 @@ from fedmce.missingness.mechanism import Rates, SiteView, hide_by_rates, mechani
 @mechanism("imbalanced")
 def imbalanced(config: ImbalancedConfig, view: SiteView) -> tuple[npt.NDArray[np.bool_], Rates]:
     """Hide each modality's rows at its rate, exact count per site or row by row."""
-    return hide_by_rates(view, config.rates, config.draw), dict(config.rates)
+    ordered = config.in_order
+    rates = dict(config.rates) if ordered is None else dict(zip(view.modalities, ordered, strict=True))
+    return hide_by_rates(view, rates, config.draw), rates

@@ -80,11 +80,11 @@ def draw_site_mask(
     names = tuple(m.name for m in dataset.modalities)
     available = site.available.copy()
     rates: dict[str, float] = {}
+    site_rows = {name: int((rows.split == "train").sum()) for name, rows in dataset.sites.items()}
     for split in ("train", "validation"):
         rows = np.flatnonzero(site.split == split)
-        view = SiteView(
-            site.name, tuple(dataset.sites), names, tuple(site.sample_ids[r] for r in rows), site.available[rows], seed
-        )
+        ids = tuple(site.sample_ids[r] for r in rows)
+        view = SiteView(site.name, tuple(dataset.sites), names, ids, site.available[rows], seed, site_rows)
         hidden, rates = MECHANISMS[config.name](config, view)
         available[rows] &= ~restore_empty(view, hidden, rates)
     return SiteMask(site.sample_ids, available), rates

@@ -7,8 +7,8 @@ does not depend on which other sites take part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class SiteView:
         sample_ids: the rows that may be masked.
         available: natural availability of these rows, bool ``(rows, modalities)``.
         seed: root seed.
+        site_rows: training rows of every site of the data set; empty = nothing is known of them.
     """
 
     site: str
@@ -37,6 +38,12 @@ class SiteView:
     sample_ids: tuple[str, ...]
     available: npt.NDArray[np.bool_]
     seed: int
+    site_rows: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def training_sites(self) -> tuple[str, ...]:
+        """Sites with training rows, in data set order; what "so many sites" counts."""
+        return tuple(site for site in self.site_order if self.site_rows.get(site, 1) > 0)
 
     def uniforms(self, purpose: str) -> npt.NDArray[np.float64]:
         """One uniform number per (row, modality), keyed by sample id."""
