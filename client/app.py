@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 
 from fedmce import __version__
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict, array_record, arrays_of
-from fedmce.wire import MODEL, ORDER, REPORT, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
+from fedmce.wire import MODEL, ORDER, REPORT, SHARED, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
 
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
@@ -55,18 +55,22 @@ def _answer(message: Message, context: Context) -> Message:
     site = site_name(RunConfig.model_validate_json(order.config), dict(context.node_config))
     if site != order.site:
         raise WireError(f"order for site {order.site!r} reached site {site!r}; check the names of the nodes")
-    scales = arrays_of(message.content.array_records[STATISTICS])
+    arrays = message.content.array_records
+    scales = arrays_of(arrays[STATISTICS])
     statistics = {m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"]) for m in order.modalities}
-    numbers, trained = answer(
+    said = answer(
         open_workplace(order.config, site),
         order,
-        arrays_of(message.content.array_records[MODEL]),
+        arrays_of(arrays[MODEL]),
         statistics,
         context.state,
+        arrays_of(arrays[SHARED]) if SHARED in arrays else None,
     )
-    records: Records = {REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
-    if trained:
-        records[UPDATE] = array_record(trained)
+    records: Records = {REPORT: MetricRecord(said.numbers), STAMP: _stamp(order, site)}
+    if order.train:
+        records[UPDATE] = array_record(said.trained)
+    if said.told:
+        records[SHARED] = array_record(said.told)
     return Message(RecordDict(records), reply_to=message)
 
 

@@ -7,17 +7,29 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from client.keeping import Keeping
 from client.workplace import Workplace
 from fedmce.flower_compat import RecordDict, array_record, arrays_of
+from fedmce.models import State
 from fedmce.objectives import SiteFacts
+from fedmce.objectives.objective import Arrays
 from fedmce.training import DeviceRows, Predictions, starting_lack, unimodal_values
 from fedmce.wire import Order
 
 REFERENCE = "reference"  # record in the node's own state: per row, so it never travels
 
 
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a local training starts from: the whole state, shared arrays, step size."""
+
+    state: State
+    shared: Arrays
+    learning_rate: float
+
+
 def site_facts(
-    place: Workplace, order: Order, rows: DeviceRows, received: Predictions, memory: RecordDict
+    place: Workplace, order: Order, rows: DeviceRows, received: Predictions, keeping: Keeping, start: Start
 ) -> SiteFacts:
     """Facts of this site in this round.
 
@@ -26,7 +38,8 @@ def site_facts(
         order: counts over all sites, number of the round.
         rows: the rows that are trained on, with what the received components can use of them.
         received: predictions of the received model on these rows.
-        memory: Flower's state of the node.
+        keeping: what the node keeps.
+        start: what the training starts from.
     """
     objective, available = place.config.objective, rows.observed.available
     facts = SiteFacts(
@@ -37,13 +50,21 @@ def site_facts(
         all_rows_by_modality=dict(zip(place.names, order.all_rows_by_modality, strict=True)),
         lack={},
         class_rows=tuple(int(n) for n in np.bincount(rows.observed.targets, minlength=len(place.task.classes))),
+        round=order.round,
+        rounds=place.config.rounds,
+        held=order.modalities,
+        received=start.state,
+        shared=start.shared,
+        memory=keeping.of_objective(),
+        spec=place.spec,
+        learning_rate=start.learning_rate,
     )
     if objective.name != "mce":
         return facts
     if objective.reference == "frozen":
         if order.round <= objective.warmup_rounds:
             return dataclasses.replace(facts, warming=True)
-        facts = dataclasses.replace(facts, reference=_reference(objective.value, received, memory))
+        facts = dataclasses.replace(facts, reference=_reference(objective.value, received, keeping.state))
     return dataclasses.replace(facts, lack=starting_lack(objective, facts, received, available))
 
 

@@ -16,7 +16,7 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
     """Counts of rows, modalities, patterns and classes, and the sums behind the normalisation.
 
     Returns:
-        Numbers for the report (``rows``, ``validation_rows``, ``rows_by_modality`` in data set order,
+        Numbers for the report (``rows``, ``validation_rows``, ``test_rows``, ``rows_by_modality`` in data set order,
         ``train.*`` and, of rows held out, ``heldout.*`` as :func:`availability_counts` names them,
         ``class_rows``) and arrays ``<modality>/total|square|count`` over observed training entries.
     """
@@ -24,6 +24,7 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
     numbers: dict[str, Number] = {
         "rows": rows.rows,
         "validation_rows": place.validation.rows,
+        "test_rows": place.test.rows if place.test is not None else 0,
         "rows_by_modality": [int(n) for n in rows.available.sum(axis=0)],
         "class_rows": [int(n) for n in np.bincount(rows.targets, minlength=len(place.task.classes))],
     }

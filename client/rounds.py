@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from client.facts import site_facts
+from client.facts import Start, site_facts
+from client.keeping import Keeping
 from client.measured import received_model
 from client.workplace import Workplace
 from fedmce.flower_compat import RecordDict
 from fedmce.metrics import Cells, completed
 from fedmce.models import State, Statistics, component_of, components, load_state, state_of, trained_rows
-from fedmce.objectives import OBJECTIVES
+from fedmce.objectives import OBJECTIVES, SHARED
+from fedmce.objectives.objective import Arrays
 from fedmce.streams import generator
-from fedmce.training import learning_rate, predict_subsets, train_locally
+from fedmce.training import DeviceRows, learning_rate, predict_own, predict_subsets, train_locally
 from fedmce.wire import Number, Order
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a site says: numbers, trained components, arrays that its objective shares."""
+
+    numbers: dict[str, Number]
+    trained: State
+    told: Arrays
+
+
 def answer(
-    place: Workplace, order: Order, model: State, statistics: dict[str, Statistics], memory: RecordDict
-) -> tuple[dict[str, Number], State]:
+    place: Workplace,
+    order: Order,
+    model: State,
+    statistics: dict[str, Statistics],
+    memory: RecordDict,
+    shared: Arrays | None = None,
+) -> Answer:
     """Evaluate the received components, then train them if asked.
 
     Args:
@@ -29,13 +47,18 @@ def answer(
         model: the components that the site was given.
         statistics: mean and standard deviation of their modalities.
         memory: what the node keeps from round to round, at the site alone.
+        shared: what the objective shares beside the model.
 
     Returns:
         Numbers for the report, and the trained components (empty if the order was to score only).
     """
+    keeping = Keeping(memory)
+    if order.test:
+        return Answer(_tested(place, model, statistics, keeping), {}, {})
     train, validation = place.on_device(statistics)
     net = place.net(order.modalities)
-    load_state(net, model)
+    whole = keeping.with_private(model, place, order.modalities, order.round)
+    load_state(net, whole)
 
     began = time.perf_counter()
     received, numbers = received_model(place, order, net, train, statistics)
@@ -43,30 +66,63 @@ def answer(
     if (use := place.spec.use_completion) != "off":
         cells |= completed(predict_subsets(net, validation, use).cells())
     numbers |= _score_columns(cells)
-    facts = site_facts(place, order, train, received, memory) if order.train else None
+    if not order.train:
+        return Answer(numbers | {"evaluate_s": time.perf_counter() - began}, {}, {})
+    lr = learning_rate(place.config.training, order.round, place.config.rounds)
+    facts = site_facts(place, order, train, received, keeping, Start(whole, shared or {}, lr))
     numbers["evaluate_s"] = time.perf_counter() - began
-    if facts is None:
-        return numbers, {}
 
     stream = generator(place.config.seed, "objective", place.site, order.round)
+    hiding = _hiding(place, order, train)
     report = train_locally(
         net,
         place.rows_to_train(statistics),
         OBJECTIVES[place.config.objective.name](place.config.objective, facts, stream),
         place.config.training,
-        lr=learning_rate(place.config.training, order.round, place.config.rounds),
+        lr=lr,
         order=generator(place.config.seed, "order", place.site, order.round),
-        position_mask=train.observed.available if place.unmasked is not None else None,
+        position_mask=hiding,
     )
-    trained = state_of(net)
-    counts = trained_rows(train.observed.available, place.names, components(trained))
+    keeping.remember(facts.memory)
+    trained = keeping.without_private(state_of(net), place, order.round)
+    there = train.observed.available if place.unmasked is not None else _left(train.observed.available, hiding)
+    counts = trained_rows(there, place.names, components(trained))
     if place.config.aggregation.whole_model:
         counts = dict.fromkeys(counts, train.count)
-    counts |= dict.fromkeys(untouched(model, trained), 0)
+    counts |= dict.fromkeys(untouched(whole, trained), 0)
     numbers |= {f"rows.{name}": count for name, count in counts.items()}
     numbers |= {f"loss.{name}": value for name, value in report.losses.items()}
     numbers |= {"steps": report.steps, "train_s": report.seconds}
-    return numbers, trained
+    # An objective that shares nothing may still compute something to tell: it has no reader.
+    return Answer(numbers, trained, report.told if place.config.objective.name in SHARED else {})
+
+
+def _hiding(place: Workplace, order: Order, train: DeviceRows) -> npt.NDArray[np.bool_] | None:
+    """What local training may see beyond the rows' own gaps, bool ``(rows, modalities)``; None = all of it."""
+    found = train.observed.available if place.unmasked is not None else None
+    away = place.away(order.round, order.modalities)
+    if away:
+        here = np.array([name not in away for name in place.names])
+        found = np.broadcast_to(here, train.observed.available.shape) if found is None else found & here
+    return found
+
+
+def _left(available: npt.NDArray[np.bool_], hiding: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+    """What rows hold after hiding; a row that would be left with nothing keeps what it has."""
+    if hiding is None:
+        return available
+    kept = available & hiding
+    return np.where(kept.any(axis=1, keepdims=True), kept, available)
+
+
+def _tested(place: Workplace, model: State, statistics: dict[str, Statistics], keeping: Keeping) -> dict[str, Number]:
+    """Sums of the test rows, scored with the model that this site ends with."""
+    began = time.perf_counter()
+    whole, usable = keeping.as_it_ends(model, place)
+    net = place.net(usable)
+    load_state(net, whole)
+    cells = predict_own(net, place.test_on_device(statistics), usable, place.prior).cells()
+    return _score_columns(cells) | {"evaluate_s": time.perf_counter() - began}
 
 
 def untouched(received: State, trained: State) -> list[str]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 import fedmce.data as data
 from client.heldout import heldout_rows, take_rows, without
 from fedmce.config.schema import RunConfig
-from fedmce.data import Modality, Task
+from fedmce.data import FederatedDataset, Modality, Split, Task
 from fedmce.errors import ConfigError
-from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, keep_modalities, observe
-from fedmce.models import MultimodalNet, NetworkSpec, Statistics
+from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, join_rows, keep_modalities, observe
+from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
 from fedmce.networks import spec_for
+from fedmce.scope import nodes, participants
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, compiled, pick_device
 
@@ -37,6 +40,7 @@ class Workplace:
         validation: observed validation rows.
         unmasked: training rows with their natural gaps only; there with ``missingness.bind=position`` alone.
         heldout: observed rows that never train; there with ``contributions.source=heldout`` alone.
+        test: test rows with their natural gaps only; there where sites end with models of their own.
     """
 
     site: str
@@ -48,6 +52,7 @@ class Workplace:
     validation: ObservedRows
     unmasked: ObservedRows | None = None
     heldout: ObservedRows | None = None
+    test: ObservedRows | None = None
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
 
@@ -78,6 +83,26 @@ class Workplace:
         """Rows that never train; only with ``contributions.source=heldout``."""
         return self._rows_on_device(statistics)[2]
 
+    def test_on_device(self, statistics: dict[str, Statistics]) -> DeviceRows:
+        """Test rows, normalised; only where sites end with models of their own."""
+        assert self.test is not None, "this site was not asked to keep test rows"
+        return DeviceRows(self.test, statistics, self.names, pick_device(self.config.training.device))
+
+    @property
+    def prior(self) -> npt.NDArray[np.float64]:
+        """Shares of the classes in the training rows, ``(classes,)``."""
+        counts = np.bincount(self.train.targets, minlength=len(self.task.classes))
+        shares: npt.NDArray[np.float64] = counts / max(counts.sum(), 1)
+        return shares
+
+    def private_keys(self, kinds: tuple[str, ...]) -> frozenset[str]:
+        """Keys of the whole network that never leave a site."""
+        return private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
+
+    def away(self, round_number: int, held: tuple[str, ...]) -> tuple[str, ...]:
+        """Modalities that are away in this round."""
+        return ()
+
     def _rows_on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, ...]:
         key = tuple(f"{n}:{s.mean.tobytes().hex()}:{s.std.tobytes().hex()}" for n, s in sorted(statistics.items()))
         if key not in self._device_rows:
@@ -94,7 +119,7 @@ def site_name(config: RunConfig, node: dict[str, object]) -> str:
     """The site that a node stands for: its own word, or its place in the list of sites."""
     if "site" in node:
         return str(node["site"])
-    names = config.sites or tuple(data.dataset_of(config).sites)
+    names = nodes(config, data.dataset_of(config).sites)
     place, count = int(str(node["partition-id"])), int(str(node["num-partitions"]))
     if count != len(names):
         raise ConfigError(f"{count} nodes for {len(names)} sites ({', '.join(names)}); start one node per site")
@@ -107,13 +132,11 @@ def open_workplace(config_json: str, site: str) -> Workplace:
     config = RunConfig.model_validate_json(config_json)
     torch.set_num_threads(config.training.threads)
     dataset = data.dataset_of(config)
-    if site not in dataset.sites:
+    if site not in nodes(config, dataset.sites) and site not in dataset.sites:
         raise ConfigError(f"site {site!r}: not in {dataset.name}; known: {', '.join(dataset.sites)}")
-    rows = dataset.sites[site]
-    mask, _ = draw_site_mask(dataset, rows, config.missingness, config.seed)
-    by_position, natural = config.missingness.bind == "position", SiteMask(rows.sample_ids, rows.available)
-    train = observe(rows, mask, dataset.modalities, "train")
-    unmasked = observe(rows, natural, dataset.modalities, "train") if by_position else None
+    by_position = config.missingness.bind == "position"
+    train = _masked(dataset, config, site, "train")
+    unmasked = _natural(dataset, config, site, "train") if by_position else None
     heldout = None
     if config.contributions.source == "heldout":
         stream = generator(config.seed, "heldout", site)
@@ -127,7 +150,36 @@ def open_workplace(config_json: str, site: str) -> Workplace:
         task=dataset.task,
         spec=spec_for(dataset, config),
         train=train,
-        validation=observe(rows, mask, dataset.modalities, "validation"),
+        validation=_masked(dataset, config, site, "validation"),
         unmasked=unmasked,
         heldout=heldout,
+        test=_test_rows(dataset, config, site) if config.is_personal else None,
     )
+
+
+def _masked(dataset: FederatedDataset, config: RunConfig, site: str, split: Split) -> ObservedRows:
+    """Rows of the site, or of all sites behind the one of ``scope=pooled``, under their own masks."""
+    members = participants(config, dataset.sites) if config.scope == "pooled" else (site,)
+    found = []
+    for name in sorted(members):
+        mask, _ = draw_site_mask(dataset, dataset.sites[name], config.missingness, config.seed)
+        found.append(observe(dataset.sites[name], mask, dataset.modalities, split))
+    return join_rows(site, found)
+
+
+def _natural(dataset: FederatedDataset, config: RunConfig, site: str, split: Split) -> ObservedRows:
+    members = participants(config, dataset.sites) if config.scope == "pooled" else (site,)
+    rows = [dataset.sites[name] for name in sorted(members)]
+    return join_rows(site, [observe(r, SiteMask(r.sample_ids, r.available), dataset.modalities, split) for r in rows])
+
+
+def _test_rows(dataset: FederatedDataset, config: RunConfig, site: str) -> ObservedRows:
+    """The site's own test rows, and those of sites that never train.
+
+    Somebody whom no site knows meets the model of any one of them: every site scores such rows, and since scores
+    add up as sums, they count as their mean over the sites.
+    """
+    everybody = participants(config, dataset.sites)
+    strangers = [name for name in everybody if not (dataset.sites[name].split == "train").any()]
+    rows = [dataset.sites[name] for name in sorted({site, *strangers})]
+    return join_rows(site, [observe(r, SiteMask(r.sample_ids, r.available), dataset.modalities, "test") for r in rows])

@@ -10,13 +10,14 @@ from fedmce.models.spec import NetworkSpec, network_spec
 def spec_for(dataset: FederatedDataset, config: RunConfig) -> NetworkSpec:
     """Heads and completion heads exist only where the objective trains them."""
     objective = config.objective
-    if objective.name != "mce":
-        return network_spec(dataset, config.model, needs_heads=False, needs_completion=False)
+    target, use = ("token", "off")
+    if objective.name == "mce":
+        target, use = objective.completion_target, objective.use_completion
     return network_spec(
         dataset,
         config.model,
-        needs_heads=True,
+        needs_heads=objective.uses_heads,
         needs_completion=objective.completes,
-        completion_target=objective.completion_target,
-        use_completion=objective.use_completion,
+        completion_target=target,
+        use_completion=use,
     )

@@ -2,8 +2,9 @@
 
 Down, to a site: ``model`` (arrays of the components that the site can use), ``statistics`` (mean and
 standard deviation of its modalities) and ``order`` (what to do). Up: ``update`` (the components that were
-trained), ``report`` (counts, sums, seconds) and ``stamp`` (who answers what). Profile, round 0: ``order``
-down; ``statistics`` (sums), ``report`` and ``stamp`` up. No pickle, nothing per row.
+trained), ``report`` (counts, sums, seconds) and ``stamp`` (who answers what). Both ways, where the objective
+asks for it: ``shared`` (prototypes, control variates). Profile, round 0: ``order`` down; ``statistics`` (sums),
+``report`` and ``stamp`` up. No pickle, nothing per row.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fedmce.errors import WireError
 SCHEMA = "fedmce.wire/1"
 MODEL, STATISTICS, ORDER = "model", "statistics", "order"
 UPDATE, REPORT, STAMP = "update", "report", "stamp"
+SHARED = "shared"
 
 Number = int | float | list[int] | list[float]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -33,6 +35,7 @@ class Order:
     Attributes:
         round: 1-based; 0 = profile.
         train: train after the evaluation of the received model.
+        test: score the test rows with the model that the site ends with, nothing else.
         site: whom the server takes the site to be; empty in the profile round.
         config: the whole configuration as canonical JSON.
         modalities: those whose components the site is given.
@@ -49,6 +52,7 @@ class Order:
     base: str = ""
     all_rows: int = 0
     all_rows_by_modality: tuple[int, ...] = ()
+    test: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """Values for a ConfigRecord; empty lists are left out, since their type would be unknown."""
@@ -56,6 +60,7 @@ class Order:
             "schema": SCHEMA,
             "round": self.round,
             "train": self.train,
+            "test": self.test,
             "site": self.site,
             "config": self.config,
             "base": self.base,
@@ -84,6 +89,7 @@ class Order:
                 base=str(record["base"]),
                 all_rows=int(record["all_rows"]),
                 all_rows_by_modality=tuple(record.get("all_rows_by_modality", ())),
+                test=bool(record["test"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WireError(f"order: {error}; the layout of {SCHEMA} is needed") from error

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, weighted_mean
-from fedmce.config.schema import AggregationConfig
+import numpy as np
+import numpy.typing as npt
+
+from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, server_step, weighted_mean
+from fedmce.config.schema import AggregationConfig, RunConfig
 from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
 from fedmce.models import modality_of, select
+from fedmce.objectives import SHARED
+from fedmce.objectives.shared import Said
 from server.gate import Accepted
 from server.roster import Roster
 from server.state import GlobalState
@@ -62,24 +67,58 @@ def read_contributions(
 
 
 def aggregate(
-    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: AggregationConfig, insight: Insight
+    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig, insight: Insight
 ) -> tuple[GlobalState, dict[str, dict[str, float]]]:
-    """Average each component over the accepted sites that trained it.
+    """Average each component over the accepted sites that trained it, and take the server's step.
 
     Returns:
         The next state and the weights per component and site. A component that no accepted reply
-        trained stays bitwise as it was.
+        trained stays bitwise as it was, and so does what the server optimiser remembers of it.
     """
-    model, weights = dict(state.model), {}
+    told = config.aggregation
+    model, optimiser, weights = dict(state.model), dict(state.optimiser), {}
     for component in roster.components:
         rows = {s: r.rows[component] for s, r in sorted(accepted.items()) if r.rows.get(component, 0) > 0}
         if not rows:
             continue
-        modality = modality_of(component)
-        # Fusion belongs to no modality, so no contribution speaks for it: rows alone.
-        rule = "samples" if modality is None and config.weighting == "contribution" else config.weighting
-        ratios = {site: insight.quality.get(site, {}).get(modality or "", 1.0) for site in rows}
-        counted = {site: saturated(count, config.saturation_rows) for site, count in rows.items()}
-        weights[component] = WEIGHTINGS[rule](counted, ratios)
-        model |= weighted_mean({site: select(accepted[site].update, [component]) for site in rows}, weights[component])
-    return GlobalState(state.round + 1, model, insight.state), weights
+        weights[component] = WEIGHTINGS[_rule(told, component)](
+            {site: saturated(count, told.saturation_rows) for site, count in rows.items()},
+            _ratios(told, component, rows, accepted, insight),
+        )
+        mean = weighted_mean({site: select(accepted[site].update, [component]) for site in rows}, weights[component])
+        stepped, kept = server_step(told.server, select(model, [component]), mean, optimiser.get(component, {}))
+        model |= stepped
+        if kept:
+            optimiser[component] = kept
+    fresh = replace(state, round=state.round + 1, model=model, quality=insight.state, optimiser=optimiser)
+    return replace(fresh, shared=_merged(state, accepted, roster, config)), weights
+
+
+def _rule(config: AggregationConfig, component: str) -> str:
+    # Fusion belongs to no modality, so no contribution speaks for it: rows alone.
+    return "samples" if modality_of(component) is None and config.weighting == "contribution" else config.weighting
+
+
+def _ratios(
+    config: AggregationConfig,
+    component: str,
+    rows: Mapping[str, int],
+    accepted: Mapping[str, Accepted],
+    insight: Insight,
+) -> dict[str, float]:
+    """What a rule multiplies with per site: quality of the modality, or the entropy that the site told."""
+    if config.weighting == "inverse_entropy":
+        return {site: float(accepted[site].told["entropy"]) for site in rows}
+    modality = modality_of(component)
+    return {site: insight.quality.get(site, {}).get(modality or "", 1.0) for site in rows}
+
+
+def _merged(
+    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Shared arrays after this round."""
+    if config.objective.name not in SHARED:
+        return state.shared
+    said = {site: Said(reply.told, reply.update, reply.rows) for site, reply in sorted(accepted.items())}
+    rule = SHARED[config.objective.name]
+    return rule.merge(config.objective, roster.spec, state.shared, said, roster.holders)

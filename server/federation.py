@@ -20,9 +20,11 @@ from fedmce.data import FederatedDataset
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.models import MultimodalNet, state_of
 from fedmce.networks import spec_for
+from fedmce.objectives import SHARED
 from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
+from fedmce.scope import nodes, participants
 from server.profile_round import ProfileRound, profile_round
 from server.referee import ServerRows
 from server.rounds import run_rounds
@@ -56,22 +58,25 @@ def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | N
 def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter) -> None:
     torch.set_num_threads(config.training.threads)
     dataset = data.dataset_of(config)
-    sites = config.sites or tuple(dataset.sites)
+    sites = participants(config, dataset.sites)
     masks = draw_masks(dataset, config.missingness, config.seed, sites)
     masks.save(folder / "masks.npz")
     spec = spec_for(dataset, config)
     is_exact(config.contributions, len(spec.names))  # refuses what cannot be measured before a site is asked
     shared = shared_part(config, sites)
-    profiled = profile_round(grid, shared, spec, len(sites))
+    profiled = profile_round(grid, shared, spec, len(nodes(shared, sites)))
     roster = profiled.roster
     _record_start(record, config, dataset, masks, profiled)
     statistics = roster.statistics(spec)
-    state = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
+    model = state_of(MultimodalNet(spec, seed=config.seed))
+    rule = SHARED.get(config.objective.name)
+    state = GlobalState(0, model, shared=rule.initial(config.objective, spec, model) if rule else {})
     by_server = config.contributions.source == "server"
     referee = ServerRows(dataset, config, spec, statistics) if by_server else None
     strategy = ComponentStrategy(shared, spec, roster, statistics, state, referee)
-    tests = TestRows(dataset, config, spec, statistics, roster.empty_value)
-    run_rounds(grid, strategy, record, tests.score, dataset.task.metric)
+    # Models that only a site has are scored where they are.
+    tests = None if config.is_personal else TestRows(dataset, config, spec, statistics, roster.empty_value)
+    run_rounds(grid, strategy, record, tests.score if tests else None, dataset.task.metric)
     save_model(folder, spec, strategy.state.model, statistics)
 
 

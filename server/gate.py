@@ -18,7 +18,8 @@ from fedmce.contributions import Tally
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, decode
 from fedmce.metrics import Cells
 from fedmce.models import State, component_of
-from fedmce.wire import REPORT, SCHEMA, STAMP, UPDATE
+from fedmce.objectives.objective import Arrays
+from fedmce.wire import REPORT, SCHEMA, SHARED, STAMP, UPDATE
 from server.claims import Claim, read_tally
 from server.roster import RowCounts
 
@@ -65,7 +66,8 @@ class Expectation:
         measured: rows that they are measured on, from the site's profile; None where it measures none.
         magnitude_limit: largest absolute value of a parameter.
         modalities: number of modalities of the data set.
-        most_scored: per known metric the largest count that the site's validation rows allow.
+        most_scored: per known metric the largest count that the site's validation rows (of a test: test rows) allow.
+        told: shape per array that the objective tells beside the update.
     """
 
     site: str
@@ -81,6 +83,7 @@ class Expectation:
     magnitude_limit: float
     modalities: int
     most_scored: Mapping[str, int]
+    told: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Accepted:
     cells: Cells
     losses: dict[str, float]
     seconds: dict[str, float]
+    told: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,9 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
     if reply.has_error():
         raise _Stop("site_error", f"code {reply.error.code}: {reply.error.reason}"[:300])
     content = reply.content
-    wanted = {REPORT: MetricRecord, STAMP: ConfigRecord} | ({UPDATE: ArrayRecord} if expected.train else {})
+    wanted: dict[str, type] = {REPORT: MetricRecord, STAMP: ConfigRecord}
+    wanted |= {UPDATE: ArrayRecord} if expected.train else {}
+    wanted |= {SHARED: ArrayRecord} if expected.told else {}
     found = {name: type(record).__name__ for name, record in content.items()}
     if {name: kind.__name__ for name, kind in wanted.items()} != found:
         raise _Stop("layout", f"records {found}; needed {sorted(wanted)}")
@@ -140,6 +146,7 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
         cells=_check_scores(report, expected),
         losses={k.removeprefix("loss."): _finite(k, v) for k, v in report.items() if k.startswith("loss.")},
         seconds={k: _seconds(k, report.get(k, 0.0)) for k in ("train_s", "evaluate_s")},
+        told=_check_told(content.array_records[SHARED], expected) if expected.told else {},
     )
 
 
@@ -165,8 +172,19 @@ def _check_update(record: ArrayRecord, expected: Expectation) -> State:
         raise _Stop("not_granted", f"{component_of(extra[0])} was not given to this site")
     if missing := sorted(set(expected.shapes) - keys):
         raise _Stop("key_set", f"{missing[0]} is missing ({len(missing)} keys)")
-    update: State = {}
-    for key, shape in expected.shapes.items():
+    return _read_arrays(record, expected.shapes, expected.magnitude_limit)
+
+
+def _check_told(record: ArrayRecord, expected: Expectation) -> Arrays:
+    keys = set(record)
+    if keys != set(expected.told):
+        raise _Stop("key_set", f"shared arrays {sorted(keys ^ set(expected.told))[:3]} are missing or too much")
+    return _read_arrays(record, expected.told, expected.magnitude_limit)
+
+
+def _read_arrays(record: ArrayRecord, shapes: Mapping[str, tuple[int, ...]], magnitude_limit: float) -> State:
+    found: State = {}
+    for key, shape in shapes.items():
         header = record[key]
         if header.stype != "numpy.ndarray" or header.dtype != "float32":
             raise _Stop("dtype", f"{key} is {header.dtype} ({header.stype}); needed float32")
@@ -180,10 +198,10 @@ def _check_update(record: ArrayRecord, expected: Expectation) -> State:
         largest = float(np.abs(value).max()) if value.size else 0.0
         if not np.isfinite(largest):
             raise _Stop("nonfinite", f"{key} holds NaN or infinity")
-        if largest > expected.magnitude_limit:
-            raise _Stop("magnitude", f"{key} reaches {largest:.3g}; the limit is {expected.magnitude_limit:g}")
-        update[key] = value
-    return update
+        if largest > magnitude_limit:
+            raise _Stop("magnitude", f"{key} reaches {largest:.3g}; the limit is {magnitude_limit:g}")
+        found[key] = value
+    return found
 
 
 def _check_rows(report: Mapping[str, Any], expected: Expectation) -> dict[str, int]:

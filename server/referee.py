@@ -12,6 +12,7 @@ from fedmce.data import FederatedDataset
 from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, SiteMask, keep_modalities, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
+from fedmce.scope import participants
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, empty_tally, measure, pick_device
 
@@ -23,7 +24,7 @@ def check_measurable(dataset: FederatedDataset, config: RunConfig) -> None:
         ConfigError: no validation rows for ``source=server``, or an estimator that does not fit the modalities.
     """
     is_exact(config.contributions, len(dataset.modalities))  # raises where estimator or budget do not fit
-    sites = (dataset.sites[name] for name in config.sites or dataset.sites)
+    sites = (dataset.sites[name] for name in participants(config, dataset.sites))
     if config.contributions.source == "server" and not any((site.split == "validation").any() for site in sites):
         raise ConfigError(
             f"contributions.source: given server, but {dataset.name} has no validation rows; needed at least one. "
@@ -51,7 +52,7 @@ class ServerRows:
         self._net = MultimodalNet(spec).to(pick_device(config.training.device))
         check_measurable(dataset, config)
         self._observed: list[ObservedRows] = []
-        for name in sorted(config.sites or dataset.sites):
+        for name in sorted(participants(config, dataset.sites)):
             site = dataset.sites[name]
             rows = observe(site, SiteMask(site.sample_ids, site.available), dataset.modalities, "validation")
             if rows.rows:

@@ -38,6 +38,7 @@ class SiteProfile:
         node_id: Flower's id of its node; random, never used to sort or seed.
         rows: training rows.
         validation_rows: validation rows.
+        test_rows: test rows that the site will score itself; 0 where the server scores them.
         rows_by_modality: training rows that hold each modality.
         train: training rows by what they hold.
         heldout: the same of rows that never train; None unless ``contributions.source=heldout``.
@@ -54,6 +55,7 @@ class SiteProfile:
     heldout: RowCounts | None
     class_rows: tuple[int, ...]
     sums: dict[str, FeatureSums]
+    test_rows: int = 0
 
 
 def read_profile(
@@ -82,10 +84,11 @@ def read_profile(
                 m.name: FeatureSums(*(sums[f"{m.name}/{part}"] for part in ("total", "square", "count")))
                 for m in spec.modalities
             },
+            test_rows=int(report["test_rows"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"profile of site {site!r}: {error}; the layout of the profile reply is needed") from error
-    counts = [found.rows, found.validation_rows, *by_modality, *found.class_rows]
+    counts = [found.rows, found.validation_rows, found.test_rows, *by_modality, *found.class_rows]
     held = [sum(n for (m, _), n in found.train.sizes.items() if m == bit) for bit in range(len(by_modality))]
     if (
         min(counts) < 0
@@ -147,6 +150,7 @@ class Roster:
         names: modality names in data set order.
         whole_model: every site works on every component (plain FedAvg).
         components: all components of the network.
+        spec: the network.
         value: value function of contributions.
     """
 
@@ -154,6 +158,7 @@ class Roster:
     names: tuple[str, ...]
     whole_model: bool
     components: tuple[str, ...]
+    spec: NetworkSpec
     value: str = "accuracy"
 
     def modalities(self, site: str) -> tuple[str, ...]:
@@ -175,6 +180,11 @@ class Roster:
             alone = profile.train.sizes.get((self.names.index(modality), 1), 0)
             return profile.rows_by_modality[modality] - alone
         return profile.rows_by_modality[modality]
+
+    @property
+    def holders(self) -> dict[str, int]:
+        """Sites that are granted each component."""
+        return {c: sum(c in self.granted(site) for site in self.profiles) for c in self.components}
 
     @property
     def all_rows(self) -> int:
@@ -222,7 +232,7 @@ def make_roster(profiles: Mapping[str, SiteProfile], spec: NetworkSpec, config: 
     """Roster of the sites that have training rows, sorted by name."""
     names = tuple(components(state_of(MultimodalNet(spec))))
     kept = {site: profiles[site] for site in sorted(profiles) if profiles[site].rows > 0}
-    return Roster(kept, spec.names, config.aggregation.whole_model, names, config.contributions.value)
+    return Roster(kept, spec.names, config.aggregation.whole_model, names, spec, config.contributions.value)
 
 
 def _by_size(rows: RowCounts) -> dict[str, int]:

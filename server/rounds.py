@@ -49,6 +49,8 @@ def run_rounds(
         _record_site_scores(record, outcome, strategy, number - 1, metric)
         if fields is not None:
             record.write("evaluation", round=number, **fields)
+        if config.is_personal and (number % config.evaluate_every == 0 or number == config.rounds):
+            _test_at_sites(grid, strategy, number, arrays, record, metric)
     _final_scoring(grid, strategy, arrays, record, metric)
 
 
@@ -76,6 +78,20 @@ def _final_scoring(
     outcome = _outcome(strategy)
     record.write("scoring", round=rounds, sites=round_fields(outcome)["sites"])
     _record_site_scores(record, outcome, strategy, rounds, metric)
+
+
+def _test_at_sites(
+    grid: Grid, strategy: ComponentStrategy, number: int, arrays: ArrayRecord, record: RecordWriter, metric: str
+) -> None:
+    """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere."""
+    began = time.perf_counter()
+    messages = strategy.configure_test(number, arrays)
+    strategy.aggregate_evaluate(number, exchange(grid, messages, strategy.config.aggregation.deadline_s))
+    cells = {site: reply.cells for site, reply in _outcome(strategy).accepted.items() if reply.cells}
+    fields = summary(cells, metric, strategy.roster.names)
+    nothing: dict[str, Any] = {"contributions": {}, "contributions_se": {}, "interactions": {}}
+    seconds = time.perf_counter() - began
+    record.write("evaluation", round=number, split="test", where="sites", **fields, **nothing, seconds=seconds)
 
 
 def _record_site_scores(

@@ -17,15 +17,19 @@ from fedmce.config.schema import RunConfig
 from fedmce.contributions import Tally, is_exact
 from fedmce.data import FederatedDataset
 from fedmce.metrics import completed_summary, concordance, summary
-from fedmce.missingness import SiteMask, observe
+from fedmce.missingness import SiteMask, draw_site_mask, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
+from fedmce.scope import participants
 from fedmce.streams import generator
 from fedmce.subsets import LISTED, scored_subsets
 from fedmce.training import DeviceRows, Predictions, empty_tally, measure, pick_device, predict_subsets
+from server.detail import add_detail, completion_quality, own_patterns
 
 
 class TestRows:
     """The test rows of the sites that take part, with their natural gaps only, to be scored in every round.
+
+    Validation rows under the masks of training, as their sites see them, are looked at once, at the end.
 
     Args:
         dataset: the data set.
@@ -43,19 +47,26 @@ class TestRows:
         statistics: dict[str, Statistics],
         empty_value: float,
     ) -> None:
-        device = pick_device(config.training.device)
+        self._device = pick_device(config.training.device)
+        self._config, self._dataset, self._statistics = config, dataset, statistics
         self._contributions, self._seed = config.contributions, config.seed
         self._metric, self._empty_value = dataset.task.metric, empty_value
-        self._net = MultimodalNet(spec).to(device)
+        self._net = MultimodalNet(spec).to(self._device)
         self._rows: dict[str, DeviceRows] = {}
-        for name in sorted(config.sites or dataset.sites):
+        for name in sorted(participants(config, dataset.sites)):
             site = dataset.sites[name]
             rows = observe(site, SiteMask(site.sample_ids, site.available), dataset.modalities, "test")
             if rows.rows:
-                self._rows[name] = DeviceRows(rows, statistics, spec.names, device)
+                self._rows[name] = DeviceRows(rows, statistics, spec.names, self._device)
 
-    def score(self, state: State) -> dict[str, Any]:
-        """Fields of the ``evaluation`` event: scores, contributions, interactions, seconds."""
+    def score(self, state: State, last: bool = False) -> dict[str, Any]:
+        """Fields of the ``evaluation`` event: scores, calibration, contributions, interactions, seconds.
+
+        Args:
+            state: the model.
+            last: nothing is trained after it; then also scores with what each row has, and completion of
+                hidden entries.
+        """
         began = time.perf_counter()
         load_state(self._net, state)
         names = self._net.spec.names
@@ -63,6 +74,7 @@ class TestRows:
         for site, rows in self._rows.items():
             found[site], tallies[site] = self._predicted(site, rows)
         fields = summary({site: p.cells() for site, p in found.items()}, self._metric, names)
+        add_detail(fields, found, names)
         whole = reduce(add, tallies.values(), empty_tally(self._contributions, len(names)))
         fields["contributions"] = whole.contributions(names, self._empty_value)
         fields["contributions_se"] = whole.standard_errors(names, self._empty_value)
@@ -72,7 +84,22 @@ class TestRows:
             fields["completed"] = completed_summary(apart, self._metric, names, use)
         if self._metric == "auc_within_sites":
             fields["secondary"]["auc_pooled"] = _pooled_auc(found, names)
+        if last:
+            by_split = {"test": self._rows, "validation": self._masked_validation()}
+            fields["as_available"] = {split: own_patterns(self._net, r, self._metric) for split, r in by_split.items()}
+            fields["completion_quality"] = completion_quality(self._net, self._rows, self._metric)
         return {"split": "test", "where": "server", **fields, "seconds": time.perf_counter() - began}
+
+    def _masked_validation(self) -> dict[str, DeviceRows]:
+        found = {}
+        for name in sorted(participants(self._config, self._dataset.sites)):
+            mask, _ = draw_site_mask(
+                self._dataset, self._dataset.sites[name], self._config.missingness, self._config.seed
+            )
+            rows = observe(self._dataset.sites[name], mask, self._dataset.modalities, "validation")
+            if rows.rows:
+                found[name] = DeviceRows(rows, self._statistics, self._net.spec.names, self._device)
+        return found
 
     def _predicted(self, site: str, rows: DeviceRows) -> tuple[Predictions, Tally]:
         stream = generator(self._seed, "contributions", "test", site)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -23,16 +24,20 @@ from fedmce.flower_compat import (
     RecordDict,
     array_record,
     arrays_of,
+    encode,
     payload_bytes,
 )
 from fedmce.metrics import COMPLETED
-from fedmce.models import NetworkSpec, State, Statistics, component_of
-from fedmce.wire import MODEL, ORDER, STATISTICS, Order, digest, text_sha256
+from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, component_of, components, private_keys
+from fedmce.objectives import SHARED as SHARED_RULES
+from fedmce.personal import kept_down, kept_up
+from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
 from server.aggregate import Insight, aggregate, read_contributions
 from server.gate import Accepted, Expectation, Refused, gate
 from server.roster import Roster
 from server.state import GlobalState
 
+Task = Literal["train", "score", "test"]
 Referee = Callable[[State, tuple[str, ...], int], Tally]
 
 
@@ -105,6 +110,8 @@ class ComponentStrategy(Strategy):
         self._config_sha256 = text_sha256(self._config_json)
         scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std")}
         self._scales = array_record(scales)
+        self._shared = SHARED_RULES.get(config.objective.name)
+        self._private_keys: dict[tuple[str, ...], frozenset[str]] = {}
         self._sent: list[Sent] = []
         self._committed: ArrayRecord | None = None
 
@@ -112,13 +119,17 @@ class ComponentStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         """One message per site: its components, to score and then to train."""
-        return self._messages(server_round, arrays, train=True)
+        return self._messages(server_round, arrays, "train")
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         """One message per site: its components, to score only."""
-        return self._messages(server_round, arrays, train=False)
+        return self._messages(server_round, arrays, "score")
+
+    def configure_test(self, server_round: int, arrays: ArrayRecord) -> list[Message]:
+        """One message per site: every component that is shared, to score test rows with the site's own model."""
+        return self._messages(server_round, arrays, "test")
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -128,11 +139,11 @@ class ComponentStrategy(Strategy):
         accepted = outcome.accepted
         void = len(accepted) < self.config.aggregation.accept_min or outcome.insight is None
         if void:
-            self.state = GlobalState(self.state.round + 1, self.state.model, self.state.quality)
+            self.state = replace(self.state, round=self.state.round + 1)
             self.outcome = replace(outcome, void=True)
             return None, None
         assert outcome.insight is not None
-        self.state, weights = aggregate(self.state, accepted, self.roster, self.config.aggregation, outcome.insight)
+        self.state, weights = aggregate(self.state, accepted, self.roster, self.config, outcome.insight)
         self.outcome = replace(outcome, weights=weights)
         self._committed = array_record(self.state.model)
         return self._committed, MetricRecord({"accepted": len(accepted)})
@@ -145,17 +156,22 @@ class ComponentStrategy(Strategy):
     def summary(self) -> None:
         """Nothing: the record of the run says it all."""
 
-    def _messages(self, server_round: int, arrays: ArrayRecord, train: bool) -> list[Message]:
+    def _messages(self, server_round: int, arrays: ArrayRecord, task: Task) -> list[Message]:
         model = self.state.model if arrays is self._committed else arrays_of(arrays)  # decode what is not ours
-        self._sent = [self._message(site, server_round, arrays, model, train) for site in self.roster.profiles]
+        self._sent = [self._message(site, server_round, arrays, model, task) for site in self.roster.profiles]
         return [sent.message for sent in self._sent]
 
-    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: State, train: bool) -> Sent:
-        granted, held = set(self.roster.granted(site)), self.roster.modalities(site)
-        part = {key: value for key, value in model.items() if component_of(key) in granted}
+    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: State, task: Task) -> Sent:
+        whole = task == "test"  # whoever scores test rows reads every modality that it can
+        granted = set(self.roster.components if whole else self.roster.granted(site))
+        held = self.roster.names if whole else self.roster.modalities(site)
+        kept = self._private(kept_down(self.config, server_round + whole))
+        own = self.state.personal.get(site, {})
+        part = {k: own.get(k, v) for k, v in model.items() if component_of(k) in granted and k not in kept}
         order = Order(
             round=server_round,
-            train=train,
+            train=task == "train",
+            test=whole,
             site=site,
             config=self._config_json,
             modalities=held,
@@ -163,39 +179,50 @@ class ComponentStrategy(Strategy):
             all_rows=self.roster.all_rows,
             all_rows_by_modality=self.roster.all_rows_by_modality,
         )
-        content = RecordDict(
-            {
-                MODEL: ArrayRecord({key: arrays[key] for key in part}),
-                STATISTICS: ArrayRecord({k: v for k, v in self._scales.items() if k.partition("/")[0] in held}),
-                ORDER: ConfigRecord(order.to_record()),
-            }
-        )
-        kind = "train" if train else "evaluate"
-        message = Message(content, self.roster.profiles[site].node_id, kind, group_id=str(server_round))
+        records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
+            MODEL: ArrayRecord({key: encode(own[key]) if key in own else arrays[key] for key in part}),
+            STATISTICS: ArrayRecord({k: v for k, v in self._scales.items() if k.partition("/")[0] in held}),
+            ORDER: ConfigRecord(order.to_record()),
+        }
+        if order.train and self._shared is not None:
+            records[SHARED] = array_record(self._shared.down(self.state.shared, held))
+        kind = "train" if order.train else "evaluate"
+        message = Message(RecordDict(records), self.roster.profiles[site].node_id, kind, group_id=str(server_round))
         return Sent(message, self._expectation(order, part, model))
+
+    def _private(self, kinds: tuple[str, ...]) -> frozenset[str]:
+        if kinds not in self._private_keys:
+            self._private_keys[kinds] = private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
+        return self._private_keys[kinds]
 
     def _expectation(self, order: Order, part: State, model: State) -> Expectation:
         profile, contributions = self.roster.profiles[order.site], self.config.contributions
-        asked = contributions.source != "server"
+        asked = contributions.source != "server" and not order.test
+        granted, kept = self.roster.granted(order.site), self._private(kept_up(self.config, order.round))
+        shapes = {k: v.shape for k, v in model.items() if component_of(k) in granted and k not in kept}
+        told = {}
+        if order.train and self._shared is not None:
+            told = self._shared.told(self.config.objective, self.spec, shapes)
         return Expectation(
             site=order.site,
             round=order.round,
             base=order.base,
             config_sha256=self._config_sha256,
             train=order.train,
-            shapes={key: value.shape for key, value in part.items()},
+            shapes=shapes,
             known=frozenset(model),
-            most_rows={c: self.roster.rows_of(order.site, c) for c in self.roster.granted(order.site)},
+            most_rows={c: self.roster.rows_of(order.site, c) for c in components(shapes)},
             contributions=contributions if asked else None,
             measured=(profile.heldout or profile.train) if asked else None,
             magnitude_limit=self.config.aggregation.magnitude_limit,
             modalities=len(self.roster.names),
-            most_scored=self._most_scored(order.site),
+            most_scored=self._most_scored(profile.test_rows if order.test else profile.validation_rows),
+            told=told,
         )
 
-    def _most_scored(self, site: str) -> dict[str, int]:
-        """Largest count per metric: validation rows, and pairs of them for AUC."""
-        rows, classes = self.roster.profiles[site].validation_rows, len(self.spec.classes)
+    def _most_scored(self, rows: int) -> dict[str, int]:
+        """Largest count per metric: rows, and pairs of them for AUC."""
+        classes = len(self.spec.classes)
         metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
         most = dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
         if self.spec.use_completion != "off":

@@ -2,6 +2,7 @@
 
 from fedmce.aggregation.mean import weighted_mean
 from fedmce.aggregation.quality import QualityState, quality
+from fedmce.aggregation.server_optimiser import server_step
 from fedmce.aggregation.weighting import WEIGHTINGS, saturated, weighting
 
-__all__ = ["WEIGHTINGS", "QualityState", "quality", "saturated", "weighted_mean", "weighting"]
+__all__ = ["WEIGHTINGS", "QualityState", "quality", "saturated", "server_step", "weighted_mean", "weighting"]

@@ -46,3 +46,13 @@ def uniform(rows: Mapping[str, float], quality: Mapping[str, float]) -> Weights:
 def by_contribution(rows: Mapping[str, float], quality: Mapping[str, float]) -> Weights:
     """Rows times pattern-standardised contribution (method.md 4); quality is positive, 1 where unknown."""
     return _normalise({site: count * quality.get(site, 1.0) for site, count in rows.items()})
+
+
+@weighting("inverse_entropy")
+def by_inverse_entropy(rows: Mapping[str, float], quality: Mapping[str, float]) -> Weights:
+    """One over the mean entropy of the site's predictions of its own rows (FLISM, arXiv 2405.11828), rows left out.
+
+    ``quality`` holds the entropies, each above 0: the site that reports them puts a floor under them, since a
+    model that is sure of everything would silence all others.
+    """
+    return _normalise({site: 1.0 / quality[site] for site in rows})

@@ -9,13 +9,27 @@ from pydantic import Field, model_validator
 from fedmce.config.section import Section
 
 
-class TaskObjectiveConfig(Section):
+class ObjectiveSection(Section):
+    """What all objectives share: which parts of the network they need."""
+
+    @property
+    def uses_heads(self) -> bool:
+        """Unimodal heads are trained, whatever the fusion."""
+        return False
+
+    @property
+    def completes(self) -> bool:
+        """Completion heads are trained."""
+        return False
+
+
+class TaskObjectiveConfig(ObjectiveSection):
     """Loss of the fused prediction from everything a row holds."""
 
     name: Literal["task"] = "task"
 
 
-class ModalityDropoutConfig(Section):
+class ModalityDropoutConfig(ObjectiveSection):
     """The task loss on a random non-empty part of what each row holds."""
 
     name: Literal["modality_dropout"] = "modality_dropout"
@@ -37,7 +51,7 @@ class PublishedConfig(Section):
     diluted: bool = Field(False, description="rows without a modality enter its unimodal mean with logits 0")
 
 
-class MceConfig(Section):
+class MceConfig(ObjectiveSection):
     """Task + LCE + RCE (method.md 2)."""
 
     name: Literal["mce"] = "mce"
@@ -94,6 +108,11 @@ class MceConfig(Section):
         description="also score with completed tokens in place of absent ones, or averaged with the plain prediction",
     )
     published: PublishedConfig = PublishedConfig.model_validate({})
+
+    @property
+    def uses_heads(self) -> bool:
+        """Each modality has a head of its own."""
+        return True
 
     @property
     def completes(self) -> bool:

@@ -62,6 +62,7 @@ __all__ = [
     "RareConfig",
     "RunConfig",
     "Section",
+    "ServerOptimiserConfig",
     "SitewiseConfig",
     "SoundMnistConfig",
     "TaskObjectiveConfig",
@@ -107,10 +108,28 @@ class TrainingConfig(Section):
     threads: int = Field(1, ge=1, description="torch threads per process; part of the determinism promise")
 
 
-class AggregationConfig(Section):
-    """How the server weighs the holders of one component."""
+class ServerOptimiserConfig(Section):
+    """What the server makes of the mean update of a component (Reddi et al. 2021, Hsu et al. 2019)."""
 
-    weighting: Literal["contribution", "samples", "uniform"] = "contribution"
+    name: Literal["none", "momentum", "adam", "yogi"] = Field("none", description="none: the mean is the next state")
+    lr: float = Field(1.0, gt=0, description="server step size")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean update (momentum: its momentum)")
+    beta2: float = Field(0.99, ge=0, lt=1, description="of adam and yogi: decay of the squared update")
+    tau: float = Field(1e-3, gt=0, description="of adam and yogi: added to the root, and v starts at its square")
+
+
+class AggregationConfig(Section):
+    """How the server weighs the holders of one component, and what it makes of their mean."""
+
+    weighting: Literal["contribution", "samples", "uniform", "inverse_entropy"] = "contribution"
+    rule: Literal["mean", "fedmsplit", "harmony"] = Field(
+        "mean", description="one state for all sites, or a state per site: FedMSplit's attention, Harmony's clusters"
+    )
+    clusters: int = Field(3, ge=1, description="of rule=harmony: clusters of sites by how far their encoders moved")
+    private: tuple[Literal["encoder", "projection", "head", "completion", "fusion", "normalisation"], ...] = Field(
+        (), description="kinds of components that never leave a site; then sites score their test rows themselves"
+    )
+    server: ServerOptimiserConfig = ServerOptimiserConfig.model_validate({})
     saturation_rows: float | None = Field(
         None,
         gt=0,
@@ -175,6 +194,9 @@ class RunConfig(Section):
     out: str | None = Field(None, description="this very run folder; default runs/<utc time>-<name>")
     sites: tuple[str, ...] | None = Field(None, description="take part in this order; default all of the data set")
     dataset: DatasetConfig
+    scope: Literal["sites", "pooled"] = Field(
+        "sites", description="pooled: one site holds the rows of all, under the same masks (the centralised bound)"
+    )
     partition: PartitionConfig
     quality: QualityConfig
     missingness: MissingnessConfig
@@ -185,8 +207,17 @@ class RunConfig(Section):
     contributions: ContributionsConfig
     engine: EngineConfig
 
+    @property
+    def is_personal(self) -> bool:
+        """Sites end with models of their own, which only they can score."""
+        return bool(self.aggregation.private) or self.aggregation.rule != "mean"
+
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
+        if self.is_personal and self.aggregation.whole_model:
+            raise ValueError("aggregation.whole_model=true shares everything; needed private=[] and rule=mean")
+        if self.is_personal and self.scope == "pooled":
+            raise ValueError("scope=pooled has one site; needed aggregation.private=[] and rule=mean")
         zero, whole = self.model.absent == "zero_input", self.aggregation.whole_model
         if whole and not zero:
             raise ValueError(

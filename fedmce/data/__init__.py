@@ -11,12 +11,14 @@ from pathlib import Path
 
 from fedmce.config.schema import DatasetConfig, RunConfig
 from fedmce.data import av_digits, hapt, heart_disease, leaves100, sound_mnist  # noqa: F401  # register loaders
-from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Task
+from fedmce.data.dataset import DATASETS, FederatedDataset, Modality, SiteRows, Split, Task
 from fedmce.errors import DataError
 
-__all__ = ["DATASETS", "FederatedDataset", "Modality", "SiteRows", "Task", "dataset_of", "load_dataset"]
+__all__ = ["DATASETS", "FederatedDataset", "Modality", "SiteRows", "Split", "Task", "dataset_of", "load_dataset"]
 
 _LOADED: dict[tuple[str, str, int], FederatedDataset] = {}
+_CHANGED: dict[tuple[int, str, str, int], tuple[FederatedDataset, FederatedDataset]] = {}
+CHANGED_KEPT = 16  # data sets with another partition or quality; a study of many would fill the memory
 _LOCK = threading.Lock()
 
 
@@ -45,8 +47,29 @@ def load_dataset(config: DatasetConfig, data_dir: Path | None, seed: int) -> Fed
 
 
 def dataset_of(config: RunConfig) -> FederatedDataset:
-    """The data set of a run: :func:`load_dataset` with the run's own folder and seed."""
-    return load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    """The data set of a run: loaded, dealt to sites (``partition``), measured by its sensors (``quality``).
+
+    Once per process for equal sections and seed; with ``natural_sites`` and ``clean`` it is what
+    :func:`load_dataset` returns.
+
+    Raises:
+        DataError: as :func:`load_dataset`.
+        ConfigError: partition or quality ask for what the data set does not have.
+    """
+    # Both rooms use the interface of this one, so they cannot be there before it.
+    from fedmce.partition import partitioned
+    from fedmce.quality import with_quality
+
+    loaded = load_dataset(config.dataset, Path(config.data_dir) if config.data_dir else None, config.seed)
+    key = (id(loaded), config.partition.model_dump_json(), config.quality.model_dump_json(), config.seed)
+    with _LOCK:
+        if key not in _CHANGED:
+            dealt = partitioned(loaded, config.partition, config.seed)
+            if len(_CHANGED) >= CHANGED_KEPT:
+                del _CHANGED[next(iter(_CHANGED))]
+            # The loaded set is kept beside, so that no other object can get its id.
+            _CHANGED[key] = (loaded, _locked(with_quality(dealt, config.quality, config.seed)))
+        return _CHANGED[key][1]
 
 
 def _locked(data: FederatedDataset) -> FederatedDataset:

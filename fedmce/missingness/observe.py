@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,4 +71,30 @@ def keep_modalities(rows: ObservedRows, modalities: tuple[str, ...], held: Colle
         available[kept],
         {name: values for name, values in rows.values.items() if name in held},
         np.where(available, rows.slot, -1)[kept],
+    )
+
+
+def join_rows(site: str, parts: Sequence[ObservedRows]) -> ObservedRows:
+    """Rows of several sites as those of one, in the order given; of a single part, that part under its own ids.
+
+    Args:
+        site: name of the whole.
+        parts: at least one. Ids of more than one are prefixed with the part's site, so that they stay unique.
+    """
+    if len(parts) == 1:
+        return replace(parts[0], site=site)
+    names = list(parts[0].values)
+    values = {name: np.concatenate([part.values[name] for part in parts]) for name in names}
+    before = np.zeros(parts[0].available.shape[1], dtype=np.int64)
+    slots = []
+    for part in parts:
+        slots.append(np.where(part.slot >= 0, part.slot + before, -1))
+        before = before + np.array([len(part.values[name]) for name in names])
+    return ObservedRows(
+        site,
+        tuple(f"{part.site}/{name}" for part in parts for name in part.sample_ids),
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.available for part in parts]),
+        values,
+        np.concatenate(slots),
     )

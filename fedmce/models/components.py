@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 State = dict[str, npt.NDArray[np.float32]]
 PER_MODALITY = ("encoder", "projection", "head", "completion")
@@ -75,3 +76,19 @@ def trained_rows(available: npt.NDArray[np.bool_], modalities: Iterable[str], na
         rows = np.ones(len(available), dtype=bool) if modality is None else column[modality]
         counts[name] = int((rows & several).sum() if name.startswith("completion.") else rows.sum())
     return counts
+
+
+def private_keys(net: nn.Module, kinds: Iterable[str]) -> frozenset[str]:
+    """Keys of a network's state that never leave a site.
+
+    Args:
+        net: the whole network.
+        kinds: kinds of components (``encoder``, ``head``, ``fusion``, ...), or ``normalisation``: parameters and
+            running statistics of batch normalisation, found by the type of the module (its name says nothing).
+    """
+    wanted = set(kinds)
+    found = {key for key in state_of(net) if component_of(key).partition(".")[0] in wanted}
+    if "normalisation" in wanted:
+        layers = tuple(f"{name}." for name, module in net.named_modules() if isinstance(module, _BatchNorm))
+        found |= {key for key in state_of(net) if layers and key.replace("/", ".", 1).startswith(layers)}
+    return frozenset(found)

@@ -25,6 +25,7 @@ from fedmce.objectives.objective import (
     Emphasis,
     Loss,
     Objective,
+    Silent,
     SiteFacts,
     full_precision,
     objective,
@@ -35,7 +36,7 @@ from fedmce.objectives.unimodal import WarmUp, unimodal_loss
 from fedmce.subsets import AUTO_LIMIT
 
 
-class MceObjective:
+class MceObjective(Silent):
     """Every (row, subset) pair of a batch is predicted in one call of the fusion."""
 
     def __init__(self, config: MceConfig, facts: SiteFacts, generator: np.random.Generator) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,8 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fedmce.models import Batch, MultimodalNet
+from fedmce.models import Batch, MultimodalNet, NetworkSpec, State, load_state
 from fedmce.registry import registrar
+
+Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class SiteFacts:
         reference: values u_im of the frozen unimodal reference, ``(rows of the site, modalities)``; None if
             the reference is the running model.
         warming: this is a warm-up round of the frozen reference.
+        round: 1-based.
+        held: modalities whose components the site works on.
+        received: the state that the local training starts from.
+        shared: what the server sent beside the model (:mod:`fedmce.objectives.shared`).
+        memory: arrays that the site keeps from round to round; an objective may write to it.
+        spec: the whole network.
+        learning_rate: step size of this round.
+        rounds: of the whole run.
     """
 
     modalities: tuple[str, ...]
@@ -50,6 +60,21 @@ class SiteFacts:
     class_rows: tuple[int, ...] = (1, 1)
     reference: npt.NDArray[np.float32] | None = None
     warming: bool = False
+    round: int = 1
+    held: tuple[str, ...] = ()
+    received: State = field(default_factory=dict)
+    shared: Arrays = field(default_factory=dict)
+    memory: Arrays = field(default_factory=dict)
+    spec: NetworkSpec | None = None
+    learning_rate: float = 0.0
+    rounds: int = 1
+
+    def received_net(self, device: torch.device) -> MultimodalNet:
+        """A copy of the network as received, in evaluation mode, without gradients."""
+        assert self.spec is not None, "the site did not say what the network is"
+        net = MultimodalNet(self.spec, self.held).to(device)
+        load_state(net, self.received)
+        return net.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -76,9 +101,33 @@ class Objective(Protocol):
         """What the next local epoch shall emphasise; read once per epoch."""
         ...
 
+    def after_backward(self, net: MultimodalNet) -> None:
+        """Change gradients before the step; called once per step."""
+        ...
 
-class Even:
-    """For objectives that treat all modalities alike."""
+    def told(self, net: MultimodalNet, batches: Iterable[tuple[Batch, npt.NDArray[np.bool_]]]) -> Arrays:
+        """What the server shall get beside the update; called once, after the training.
+
+        Args:
+            net: as trained, in evaluation mode, no gradients.
+            batches: all training rows of the site, each once, with their availability.
+        """
+        ...
+
+
+class Silent:
+    """For objectives that leave gradients alone and tell nothing beside the update."""
+
+    def after_backward(self, net: MultimodalNet) -> None:
+        """Gradients stay."""
+
+    def told(self, net: MultimodalNet, batches: Iterable[tuple[Batch, npt.NDArray[np.bool_]]]) -> Arrays:
+        """Nothing."""
+        return {}
+
+
+class Even(Silent):
+    """For objectives that also treat all modalities alike."""
 
     def emphasis(self) -> Emphasis:
         """Nothing is emphasised."""

@@ -6,6 +6,7 @@ from fedmce.training.device_rows import DeviceRows
 from fedmce.training.evaluation import Predictions, predict_full, predict_pairs, predict_subsets, subset_logits
 from fedmce.training.local import TrainingReport, learning_rate, make_optimiser, train_locally
 from fedmce.training.measurement import empty_tally, measure
+from fedmce.training.own import predict_own
 
 __all__ = [
     "DeviceRows",
@@ -19,6 +20,7 @@ __all__ = [
     "measure",
     "pick_device",
     "predict_full",
+    "predict_own",
     "predict_pairs",
     "predict_subsets",
     "starting_lack",

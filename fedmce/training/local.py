@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,19 @@ import torch
 from torch import nn
 
 from fedmce.config.schema import TrainingConfig
-from fedmce.models import MultimodalNet
+from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives import Objective
+from fedmce.objectives.objective import Arrays
 from fedmce.training.device_rows import DeviceRows
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Steps taken, mean of each named loss over the steps, seconds spent."""
+    """Steps taken, mean of each named loss over the steps, what the objective tells, seconds spent."""
 
     steps: int
     losses: dict[str, float]
+    told: Arrays
     seconds: float
 
 
@@ -133,10 +135,18 @@ def train_locally(
                 with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=config.amp):
                     loss = objective(net, batch, available)
                 loss.total.backward()  # type: ignore[no-untyped-call]
+                objective.after_backward(net)
                 optimiser.step()
                 steps += 1
                 for name, value in loss.parts.items():
                     sums[name].append(value)
     # One transfer after all steps: reading a loss in every step would wait for the device each time.
     losses = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
-    return TrainingReport(steps, losses, time.perf_counter() - began)
+    net.eval()
+    with torch.no_grad():
+        told = objective.told(net, _in_order(rows, config.batch_size))
+    return TrainingReport(steps, losses, told, time.perf_counter() - began)
+
+
+def _in_order(rows: DeviceRows, size: int) -> Iterator[tuple[Batch, npt.NDArray[np.bool_]]]:
+    return (rows.batch(np.arange(at, min(at + size, rows.count))) for at in range(0, rows.count, size))

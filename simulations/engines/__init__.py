@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmce.config.schema import RunConfig
+from fedmce.scope import nodes
 from server.referee import check_measurable
 from server.settings import write_config
 
@@ -31,7 +32,7 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
         check_compiler(config.training.device)
     dataset = data.dataset_of(config)
     check_measurable(dataset, config)
-    sites = config.sites or tuple(dataset.sites)
+    sites = nodes(config, dataset.sites)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder)
     if config.engine.name == "flower":

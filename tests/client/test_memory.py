@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.facts import REFERENCE, site_facts
+from client.facts import REFERENCE, Start, site_facts
+from client.keeping import Keeping
 from client.rounds import answer, untouched
 from client.workplace import open_workplace
 from fedmce.data import FederatedDataset
@@ -26,7 +27,8 @@ def place_of(site: str = "cedar", **changes: Any) -> Any:
 
 
 def asked(place: Any, memory: RecordDict, seed: int = 1, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    return answer(place, order_for(place, ALL, **changes), model_of(place, seed), SCALES, memory)
+    said = answer(place, order_for(place, ALL, **changes), model_of(place, seed), SCALES, memory)
+    return said.numbers, said.trained
 
 
 def model_of(place: Any, seed: int = 1) -> dict[str, Any]:
@@ -90,8 +92,8 @@ def test_facts_of_a_frozen_reference_hold_a_row_of_values_per_row_of_the_site(ma
     train, _ = place.on_device(SCALES)
     net = MultimodalNet(place.spec, seed=1)
     received = predict_subsets(net, train)
-    late = site_facts(place, order_for(place, ALL, round=3), train, received, RecordDict())
-    early = site_facts(place, order_for(place, ALL, round=2), train, received, RecordDict())
+    late = site_facts(place, order_for(place, ALL, round=3), train, received, Keeping(RecordDict()), Start({}, {}, 0.1))
+    early = site_facts(place, order_for(place, ALL, round=2), train, received, Keeping(RecordDict()), Start({}, {}, 0.1))
     assert (late.warming, early.warming) == (False, True)
     assert late.reference is not None
     assert late.reference.shape == (train.count, 3)
@@ -179,8 +181,8 @@ def test_every_choice_trains_at_a_site_and_the_same_way_twice(made: FederatedDat
 
 def test_a_site_of_one_modality_answers_under_every_reference(made: FederatedDataset) -> None:
     place, held = place_of("dale", **FROZEN), ("blood",)
-    numbers, trained = answer(
-        place, order_for(place, held, round=3), part_for(place, held), {"blood": SCALES["blood"]}, RecordDict()
-    )
+    scales = {"blood": SCALES["blood"]}
+    said = answer(place, order_for(place, held, round=3), part_for(place, held), scales, RecordDict())
+    numbers, trained = said.numbers, said.trained
     assert all(np.isfinite(v).all() for v in trained.values())
     assert numbers["loss.subset"] == 0.0

@@ -38,7 +38,8 @@ def order_for(place: Any, held: tuple[str, ...], **changes: Any) -> Order:
 
 def answered(place: Any, held: tuple[str, ...], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     order = order_for(place, held, **changes)
-    return answer(place, order, part_for(place, held), {m: SCALES[m] for m in held}, RecordDict())
+    said = answer(place, order, part_for(place, held), {m: SCALES[m] for m in held}, RecordDict())
+    return said.numbers, said.trained
 
 
 def test_the_full_rows_are_not_kept(made: FederatedDataset) -> None:
