@@ -7,51 +7,28 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fedmce.errors import DataError
+from fedmce.record.derived import Cost, Evenness, Robustness, cost, evenness, robustness
+from fedmce.record.part import Part, Score
+from fedmce.record.scored import Metrics, ValidationScores
 from fedmce.record.writer import Row
 
 SCHEMA = "fedmce.result/1"
-Score = float | None
+SCORED = ("per_subset", "mean_subset", "worst_subset", "full", "per_site", "rows", "secondary")
+BESIDE = (
+    "pooled_subset",
+    "worst_subset_name",
+    "overall",
+    "calibration",
+    "as_available",
+    "completion_quality",
+    "completed",
+)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class CompletedScores(_Part):
-    """Scores with completed tokens for what a subset lacks; beside, never instead of, the plain ones."""
-
-    use: str
-    per_subset: dict[str, Score]
-    mean_subset: Score
-    worst_subset: Score
-
-
-class ValidationScores(_Part):
-    """Scores on validation rows, each at its own site, of the final model."""
-
-    per_subset: dict[str, Score]
-    mean_subset: Score
-    completed: CompletedScores | None = None
-
-
-class Metrics(_Part):
-    """Scores of the final model on test rows."""
-
-    per_subset: dict[str, Score]
-    mean_subset: Score
-    worst_subset: Score
-    full: Score
-    per_site: dict[str, dict[str, Score]]
-    rows: dict[str, int]
-    secondary: dict[str, dict[str, Score]]
-    validation: ValidationScores | None
-    completed: CompletedScores | None = None
-
-
-class Refusal(_Part):
+class Refusal(Part):
     """A reply that was set aside."""
 
     round: int
@@ -60,7 +37,7 @@ class Refusal(_Part):
     detail: str
 
 
-class Communication(_Part):
+class Communication(Part):
     """Bytes of message contents per round; the totals add the profile and the final scoring."""
 
     bytes_down_per_round: list[int]
@@ -69,7 +46,7 @@ class Communication(_Part):
     bytes_up: int
 
 
-class Timing(_Part):
+class Timing(Part):
     """Wall seconds; ``train_s`` and ``evaluate_s`` add up over sites."""
 
     total_s: float
@@ -79,7 +56,7 @@ class Timing(_Part):
     evaluate_s: float
 
 
-class Result(_Part):
+class Result(Part):
     """The final figures of a run (docs/record.md)."""
 
     schema_: str = Field(SCHEMA, alias="schema")
@@ -102,16 +79,19 @@ class Result(_Part):
     rows: dict[str, int]
     metrics: Metrics
     contributions: dict[str, Score]
-    contributions_se: dict[str, Score] = {}
+    contributions_se: dict[str, Score] = Field(default_factory=dict)
     contributions_received: dict[str, Score]
-    contributions_received_se: dict[str, Score] = {}
-    contributions_setup: dict[str, str | int | None] = {}
+    contributions_received_se: dict[str, Score] = Field(default_factory=dict)
+    contributions_setup: dict[str, str | int | None] = Field(default_factory=dict)
     interactions: dict[str, Score]
     empty_value: float
     weights: dict[str, dict[str, float]]
     refused: list[Refusal]
     communication: Communication
     timing: Timing
+    robustness: Robustness | None = None
+    evenness: Evenness | None = None
+    cost: Cost | None = None
 
 
 def build_result(record: list[Row]) -> Result:
@@ -126,6 +106,8 @@ def build_result(record: list[Row]) -> Result:
     profiles = {row["site"]: row for row in record if row["event"] == "profile"}
     at_sites = [r for r in record if r["event"] == "evaluation" and r["split"] == "validation"]
     final = at_sites[-1] if at_sites else None
+    metrics = _metrics(test, final)
+    received = final["contributions"] if final else {}
     first = ("fedmce_version", "name", "method", "dataset", "provenance", "caution", "metric", "classes", "modalities")
     second = ("sites", "seed", "rounds", "engine", "masks_sha256", "fingerprint", "empty_value")
     return Result(
@@ -136,21 +118,10 @@ def build_result(record: list[Row]) -> Result:
             for s, p in profiles.items()
         },
         rows={site: p["rows"]["train"] for site, p in profiles.items()},
-        metrics=Metrics(
-            **{
-                k: test[k]
-                for k in ("per_subset", "mean_subset", "worst_subset", "full", "per_site", "rows", "secondary")
-            },
-            validation=ValidationScores(
-                per_subset=final["per_subset"], mean_subset=final["mean_subset"], completed=final.get("completed")
-            )
-            if final
-            else None,
-            completed=test.get("completed"),
-        ),
+        metrics=metrics,
         contributions=test["contributions"],
         contributions_se=test.get("contributions_se", {}),
-        contributions_received=final["contributions"] if final else {},
+        contributions_received=received,
         contributions_received_se=final.get("contributions_se", {}) if final else {},
         contributions_setup=start.get("contributions", {}),
         interactions=test["interactions"],
@@ -167,7 +138,25 @@ def build_result(record: list[Row]) -> Result:
             per_round_s=[row["timing"]["total_s"] for row in rounds],
             **{key: sum(row["timing"][key] for row in rounds) for key in ("train_s", "aggregate_s", "evaluate_s")},
         ),
+        robustness=robustness(
+            metrics, {s: p.get("patterns") for s, p in profiles.items()}, "+".join(start["modalities"])
+        ),
+        evenness=evenness(test["contributions"], received, rounds),
+        cost=cost(record),
     )
+
+
+def _metrics(test: Row, final: Row | None) -> Metrics:
+    """Final scores on test rows, and beside them those that sites last gave on their validation rows."""
+    validation = None
+    if final is not None:
+        completed = final.get("completed")
+        validation = ValidationScores(
+            per_subset=final["per_subset"], mean_subset=final["mean_subset"], completed=completed
+        )
+    # An older record, or test rows that only sites could score, lacks some of what stands beside.
+    beside = {key: test[key] for key in BESIDE if test.get(key) is not None}
+    return Metrics(**{key: test[key] for key in SCORED}, **beside, validation=validation)
 
 
 def _communication(record: list[Row]) -> Communication:
