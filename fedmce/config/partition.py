@@ -25,7 +25,7 @@ class DealtSection(Section):
 
 
 class DirichletConfig(DealtSection):
-    """Label skew: each site's shares of the classes are drawn from a Dirichlet distribution."""
+    """Label skew: the rows of each class are shared out over the sites by a draw from a Dirichlet distribution."""
 
     name: Literal["dirichlet"] = "dirichlet"
     concentration: float = Field(0.3, gt=0, description="alpha: small = few classes per site, large = even")

@@ -55,6 +55,11 @@ def test_names_that_exist_pass(overrides: list[str]) -> None:
         ("missingness.reversed_sites=4", "missingness.reversed_sites: given 4; needed 0 to 3"),
         ("missingness.reversed_sites=-1", "missingness.reversed_sites: given -1; needed 0 to 3"),
         ("missingness.reversed_sites=[nort]", "did you mean 'north'?"),
+        ("quality.modality=audoi", "quality.modality: unknown modality 'audoi'; known are image, audio"),
+        (
+            "quality.sites=[nort]",
+            "quality.sites: unknown site 'nort'; known are north, south, west. did you mean 'north'?",
+        ),
         ("model.encoders={audoi:mlp}", "model.encoders: unknown modality 'audoi'"),
         ("sites=[nort]", "sites: unknown site 'nort'; known are north, south, west. did you mean 'north'?"),
         ("sites=[north,north]", "sites: north given more than once"),
@@ -62,8 +67,9 @@ def test_names_that_exist_pass(overrides: list[str]) -> None:
     ],
 )
 def test_a_name_or_count_that_does_not_exist_is_refused_with_the_nearest(override: str, message: str) -> None:
+    degraded = ["quality=degraded"] if override.startswith("quality.") else []
     with pytest.raises(ConfigError) as refused:
-        check_against(load_config([override]), Dataset())
+        check_against(load_config([*degraded, override]), Dataset())
     assert message in str(refused.value)
 
 

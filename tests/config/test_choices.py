@@ -42,7 +42,7 @@ def test_every_choice_validates_and_travels_as_json_and_yaml(group: str, choice:
     assert config_from_yaml(file).fingerprint() == config.fingerprint()
 
 
-@pytest.mark.parametrize("group", ["dataset", "missingness", "objective"])
+@pytest.mark.parametrize("group", ["dataset", "missingness", "objective", "partition", "quality"])
 def test_files_of_a_union_are_its_names(group: str) -> None:
     assert set(groups()[group]) == set(members(RunConfig.model_fields[group].annotation))
 
