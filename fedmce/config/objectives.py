@@ -6,21 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedmce.config.section import Section
-
-
-class ObjectiveSection(Section):
-    """What all objectives share: which parts of the network they need."""
-
-    @property
-    def uses_heads(self) -> bool:
-        """Unimodal heads are trained, whatever the fusion."""
-        return False
-
-    @property
-    def completes(self) -> bool:
-        """Completion heads are trained."""
-        return False
+from fedmce.config.section import ObjectiveSection, Section
 
 
 class TaskObjectiveConfig(ObjectiveSection):
