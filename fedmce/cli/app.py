@@ -17,6 +17,20 @@ def _complete(incomplete: str) -> list[str]:
     return complete(incomplete)
 
 
+def _complete_study(incomplete: str) -> list[str]:
+    from fedmce.cli.groups import complete
+    from fedmce.cli.study_file import known_studies
+
+    offers = [f"study={name}" for name in known_studies()]
+    return [offer for offer in offers if offer.startswith(incomplete)] + complete(incomplete)
+
+
+def _complete_under(incomplete: str) -> list[str]:
+    from fedmce.cli.matrix import complete
+
+    return complete(incomplete)
+
+
 OVERRIDES = Annotated[
     list[str] | None,
     typer.Argument(
@@ -69,6 +83,39 @@ def run(
 
 
 @app.command()
+def study(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="study=NAME or study=FILE.yaml, then keys of the study (seeds=[0,1]) and overrides of all runs.",
+            show_default=False,
+            autocompletion=_complete_study,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default one per core, or per GPU.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; default runs/study-NAME. An unfinished one goes on.")
+    ] = None,
+    ray: Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster that does the runs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, write nothing.")] = False,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Run nothing; tables and page of what is there.")] = False,
+    any_code: Annotated[
+        bool, typer.Option("--any-code", help="Keep finished runs although the code has changed since.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the result is still printed.")] = False,
+) -> None:
+    """Compare methods over settings and seeds: run what is missing, write tables, statistics and a page."""
+    with door() as leave:
+        from fedmce.cli.study import Options
+        from fedmce.cli.study import study as run_study
+
+        options = Options(workers, out, ray, dry_run, quiet, no_run, any_code)
+        run_study(arguments or [], options, leave)
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
     out: Annotated[
@@ -80,6 +127,36 @@ def report(
         from fedmce.cli.reports import draw_all
 
         draw_all(runs, out)
+
+
+@app.command()
+def matrix(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.", show_default=False)],
+    under: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME or LABEL=NAME: a choice of missingness or protocol, or own (the run's); repeat for more columns. "
+            "Default natural and own.",
+            autocompletion=_complete_under,
+            show_default=False,
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="LABEL.key=value of one column's mechanism, or key=value of all.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write .csv or .html.")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data sets; default that of each run.")] = None,
+    use_completion: Annotated[
+        str, typer.Option(help="Completed tokens for what a row lacks: off, full or mean.")
+    ] = "off",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as one JSON object.")] = False,
+) -> None:
+    """Score trained models under any missingness mechanism on test rows."""
+    with door(as_json) as answer:
+        from fedmce.cli.matrix import matrix as score_all
+
+        score_all(runs, under or [], sets or [], out, data_dir, use_completion, answer)
 
 
 @app.command()

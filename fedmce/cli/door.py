@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,13 @@ class Door:
         as_json: an error also becomes one JSON object on stdout.
         folder: run folder for ``error.txt``, once it is decided.
         rounds_done: rounds in the record, for the line about an interruption; None before the run.
+        progress: says how far a command of many runs came, in place of the rounds.
     """
 
     as_json: bool = False
     folder: Path | None = None
     rounds_done: int | None = None
+    progress: Callable[[], str] | None = None
 
     def leave(self, kind: str, message: str, code: int) -> typer.Exit:
         """Say why on stderr (and as JSON if asked) and return the exit to raise."""
@@ -67,6 +69,8 @@ def print_json(tree: object) -> None:
 
 
 def _state(out: Door) -> str:
+    if out.progress is not None:
+        return out.progress()
     if out.rounds_done is None or out.folder is None or not out.folder.is_dir():
         return "before the first round; nothing was recorded"
     return f"{out.rounds_done} round(s) done; the record up to there is in {out.folder}"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from fedmce._paths import config_root
 
+OTHER = ("study",)  # folders whose files are no parts of a run's configuration
+
 
 def groups(root: Path | None = None) -> dict[str, tuple[str, ...]]:
     """Choices per config group, both sorted: one folder is a group, one YAML file in it a choice."""
-    folders = sorted(entry for entry in (root or config_root()).iterdir() if entry.is_dir())
+    folders = sorted(entry for entry in (root or config_root()).iterdir() if entry.is_dir() and entry.name not in OTHER)
     found = {folder.name: tuple(sorted(file.stem for file in folder.glob("*.yaml"))) for folder in folders}
     return {group: choices for group, choices in found.items() if choices}
 

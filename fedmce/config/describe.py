@@ -33,10 +33,10 @@ class Place:
         return allowed(self.annotation, self.metadata)
 
 
-def place(path: Sequence[str | int], tree: object) -> Place:
-    """Follow ``path`` through the schema, choosing the member of a union as ``tree`` does by its ``name``."""
+def place(path: Sequence[str | int], tree: object, root: type[BaseModel] = RunConfig) -> Place:
+    """Follow ``path`` through the schema ``root``, choosing the member of a union as ``tree`` does by its ``name``."""
     keys: list[str] = []
-    annotation: Any = RunConfig
+    annotation: Any = root
     metadata: tuple[Any, ...] = ()
     node = tree
     for part in path:
@@ -58,6 +58,8 @@ def section_of(annotation: Any, node: object) -> type[BaseModel] | None:
     """The section class at this place, or None if it is no section or its ``name`` is unknown."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    if len(sections := _sections(annotation)) == 1:  # a section or null
+        return sections[0]
     name = node.get("name") if isinstance(node, dict) else None
     return members(annotation).get(str(name))
 
@@ -65,8 +67,11 @@ def section_of(annotation: Any, node: object) -> type[BaseModel] | None:
 def members(annotation: Any) -> dict[str, type[BaseModel]]:
     """Section classes of a union by their ``name``; empty if the annotation is no union of sections."""
     annotation, _ = _unwrap(annotation, ())
-    parts = [p for p in get_args(annotation) if isinstance(p, type) and issubclass(p, BaseModel)]
-    return {part.model_fields["name"].default: part for part in parts}
+    return {part.model_fields["name"].default: part for part in _sections(annotation) if "name" in part.model_fields}
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    return [part for part in get_args(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
 def allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedmce.config.describe import members, place, section_of
 from fedmce.config.nearest import nearest
+from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
 
 Problem = tuple[tuple[str, ...], str]
 """Path of the key (empty: several keys disagree) and the whole message."""
 
 
-def explain(error: ValidationError, tree: object) -> list[Problem]:
+def explain(error: ValidationError, tree: object, root: type[BaseModel] = RunConfig) -> list[Problem]:
     """One problem per key, in the order of the schema; a union's failed branches become one message.
 
     Args:
         error: what pydantic says about ``tree``.
         tree: the configuration as given, nested dicts.
+        root: the schema that it was checked against.
     """
     problems: dict[tuple[str, ...], str] = {}
     for detail in error.errors(include_url=False):
-        keys, message = _explain_one(detail, tree)
+        keys, message = _explain_one(detail, tree, root)
         problems.setdefault(keys, message)
     return list(problems.items())
 
@@ -46,23 +48,23 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:76] + " ..."
 
 
-def _explain_one(detail: ErrorDetails, tree: object) -> Problem:
+def _explain_one(detail: ErrorDetails, tree: object, root: type[BaseModel]) -> Problem:
     path, value = _follow(detail, tree)
     where = ".".join(map(str, path))
     match detail["type"]:
         case "extra_forbidden":
-            return tuple(map(str, path)), f"{where}: {_unknown_key(path, tree)}"
-        case "missing" if len(place(path, tree).keys) == len(path):
-            return tuple(map(str, path)), f"{where}: nothing given; needed {place(path, tree).allowed}"
+            return tuple(map(str, path)), f"{where}: {_unknown_key(path, tree, root)}"
+        case "missing" if len(place(path, tree, root).keys) == len(path):
+            return tuple(map(str, path)), f"{where}: nothing given; needed {place(path, tree, root).allowed}"
         case "value_error":
             reason = str(detail["msg"]).removeprefix("Value error, ")
             # A rule of a section names its own keys; "missingness." and "rates.audio: ..." make one path.
             return tuple(map(str, path)), f"{where}.{reason}" if where else reason
         case "union_tag_invalid" | "union_tag_not_found":
-            names = ", ".join(members(place(path, tree).annotation))
+            names = ", ".join(members(place(path, tree, root).annotation))
             given = shown(value.get("name")) if isinstance(value, dict) else shown(value)
             return (*map(str, path), "name"), f"{where}.name: given {given}; needed one of {names}"
-    spot = place(path, tree)
+    spot = place(path, tree, root)
     where = ".".join(spot.keys) or "configuration"
     given = shown(_value_at(spot.keys, tree))
     return spot.keys, f"{where}: given {given}; needed {spot.allowed}{_guess(spot.annotation, value)}"
@@ -94,9 +96,9 @@ def _value_at(keys: Sequence[str], tree: object) -> object:
     return node
 
 
-def _unknown_key(path: list[str | int], tree: object) -> str:
+def _unknown_key(path: list[str | int], tree: object, root: type[BaseModel]) -> str:
     *parents, key = path
-    spot = place(parents, tree)
+    spot = place(parents, tree, root)
     node = _value_at(spot.keys, tree)
     section = section_of(spot.annotation, node)
     prefix = "".join(f"{parent}." for parent in parents)

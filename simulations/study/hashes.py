@@ -17,7 +17,9 @@ def splits_sha256(dataset: FederatedDataset) -> str:
     for name in sorted(dataset.sites):
         site = dataset.sites[name]
         rows = zip(site.sample_ids, site.split.tolist(), site.targets.tolist(), strict=True)
-        found.update("\x1e".join([name, *(f"{sample}\x1f{split}\x1f{target}" for sample, split, target in rows)]).encode())
+        found.update(
+            "\x1e".join([name, *(f"{sample}\x1f{split}\x1f{target}" for sample, split, target in rows)]).encode()
+        )
     return found.hexdigest()
 
 
