@@ -74,7 +74,7 @@ class ModelConfig(Section):
     """Encoders, width and fusion of the shared network."""
 
     width: int = Field(32, ge=4, le=1024, description="length of a token")
-    fusion: Literal["concat", "mean", "residual", "transformer"] = "residual"
+    fusion: Literal["additive", "concat", "late", "mean", "residual", "transformer"] = "residual"
     fusion_hidden: int = Field(32, ge=4, le=1024, description="hidden units of the fused head")
     encoders: dict[str, Literal["conv_image", "conv_spectrogram", "conv_series", "mlp"]] = Field(
         default_factory=dict, description="encoder per modality; default by its kind"
@@ -83,6 +83,11 @@ class ModelConfig(Section):
         "skip",
         description="skip: an absent modality is never encoded; zero_input: zeros are encoded in its place (baseline)",
     )
+
+    @property
+    def reads_heads(self) -> bool:
+        """The fused prediction contains the unimodal logits, so that training it trains the heads."""
+        return self.fusion in ("additive", "late", "residual")
 
 
 class TrainingConfig(Section):

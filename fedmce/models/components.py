@@ -29,15 +29,24 @@ def modality_of(component: str) -> str | None:
     return modality if dot else None
 
 
+def state_key(name: str) -> str:
+    """``encoder.audio/out.weight``, the key of a state, from torch's name ``encoder.audio.out.weight``."""
+    parts = name.split(".")
+    size = 2 if parts[0] in PER_MODALITY else 1
+    return ".".join(parts[:size]) + "/" + ".".join(parts[size:])
+
+
+def parameters_of(net: nn.Module) -> dict[str, nn.Parameter]:
+    """The network's own parameters by the keys of a state; buffers are left out."""
+    return {state_key(name): parameter for name, parameter in net.named_parameters()}
+
+
 def state_of(net: nn.Module) -> State:
     """The network's parameters and buffers as a flat state; arrays are copies."""
-    found: State = {}
-    for name, value in net.state_dict().items():
-        parts = name.split(".")
-        size = 2 if parts[0] in PER_MODALITY else 1
-        key = ".".join(parts[:size]) + "/" + ".".join(parts[size:])
-        found[key] = value.detach().to("cpu", torch.float32).numpy().copy()
-    return found
+    return {
+        state_key(name): value.detach().to("cpu", torch.float32).numpy().copy()
+        for name, value in net.state_dict().items()
+    }
 
 
 def load_state(net: nn.Module, state: Mapping[str, npt.NDArray[np.float32]]) -> None:

@@ -1,87 +1,17 @@
 """Fusions: logits of (row, subset) pairs from tokens, all pairs of a batch in one call.
 
-Every fusion reads tokens in the subset only: tokens outside are taken out by ``torch.where`` before any
-arithmetic, so even a NaN there changes nothing. Fusions that begin with a linear map per modality keep
-that map as the component ``projection.m``: it belongs to the holders of the modality and is averaged
-over them alone, like its encoder.
+Fusions that begin with a linear map per modality keep that map as the component ``projection.m``: it belongs
+to the holders of the modality and is averaged over them alone, like its encoder. Fusions without parameters
+(additive, late) have no component of their own: the heads ``head.m`` are all that they need.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from fedmce.models.fusion import Fusion, FusionInput, sum_over_members
 from fedmce.models.spec import NetworkSpec
-
-
-@dataclass(frozen=True)
-class FusionInput:
-    """What a fusion is given.
-
-    Attributes:
-        token_bmd: tokens, ``(rows, modalities, width)``.
-        projected_bmh: tokens after ``projection.m``, ``(rows, modalities, hidden)``, or None.
-        unimodal_bmc: logits of the unimodal heads, ``(rows, modalities, classes)``, or None.
-        row_p: row of each pair, int64 ``(pairs,)``.
-        member_pm: modalities of each pair's subset, bool ``(pairs, modalities)``, never empty.
-    """
-
-    token_bmd: Tensor
-    projected_bmh: Tensor | None
-    unimodal_bmc: Tensor | None
-    row_p: Tensor
-    member_pm: Tensor
-
-
-class Fusion(nn.Module):
-    """State of each pair, then logits from it; the state is what RCE may ask completion to predict.
-
-    Attributes:
-        uses_projection: the first layer lives in the components ``projection.m``.
-    """
-
-    uses_projection = False
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
-
-    @staticmethod
-    def state_size(spec: NetworkSpec) -> int:
-        """Length of a state."""
-        return spec.hidden
-
-    def state(self, given: FusionInput) -> Tensor:
-        """What the fusion makes of each pair's subset, ``(pairs, state size)``."""
-        raise NotImplementedError
-
-    def read(self, state: Tensor, given: FusionInput) -> Tensor:
-        """Logits ``(pairs, classes)``."""
-        raise NotImplementedError
-
-    def forward(self, given: FusionInput) -> tuple[Tensor, Tensor]:
-        """Logits ``(pairs, classes)`` and states."""
-        state = self.state(given)
-        return self.read(state, given), state
-
-
-def _sum_over_members(value_bmx: Tensor, given: FusionInput) -> Tensor:
-    """Sum over the members of each pair's subset, ``(pairs, x)``."""
-    # A compiler fuses what follows, and would compile a bag anew for every size.
-    if value_bmx.device.type == "cpu" and not torch.compiler.is_compiling():
-        return _sum_of_bags(value_bmx, given)
-    kept = torch.where(given.member_pm[:, :, None], value_bmx[given.row_p], 0.0)
-    return kept.sum(dim=1)
-
-
-def _sum_of_bags(value_bmx: Tensor, given: FusionInput) -> Tensor:
-    """The same, reading members alone: no ``(pairs, modalities, x)`` is made, forward or backward."""
-    modalities, size = value_bmx.shape[1:]
-    table = torch.cat([value_bmx.new_zeros(1, size), value_bmx.reshape(-1, size)])
-    place_pm = 1 + given.row_p[:, None] * modalities + torch.arange(modalities)
-    return F.embedding_bag(torch.where(given.member_pm, place_pm, 0), table, mode="sum", padding_idx=0)
 
 
 class ConcatFusion(Fusion):
@@ -101,7 +31,7 @@ class ConcatFusion(Fusion):
     def state(self, given: FusionInput) -> Tensor:
         """Hidden layer, ``(pairs, hidden)``."""
         assert given.projected_bmh is not None
-        return (_sum_over_members(given.projected_bmh, given) + self.bias).relu()
+        return (sum_over_members(given.projected_bmh, given) + self.bias).relu()
 
     def read(self, state: Tensor, given: FusionInput) -> Tensor:
         """Logits ``(pairs, classes)``."""
@@ -119,7 +49,7 @@ class ResidualFusion(ConcatFusion):
         """Logits ``(pairs, classes)``."""
         assert given.unimodal_bmc is not None
         count_p = given.member_pm.sum(dim=1, keepdim=True)
-        return super().read(state, given) + _sum_over_members(given.unimodal_bmc, given) / count_p
+        return super().read(state, given) + sum_over_members(given.unimodal_bmc, given) / count_p
 
 
 class MeanFusion(Fusion):
@@ -134,11 +64,46 @@ class MeanFusion(Fusion):
     def state(self, given: FusionInput) -> Tensor:
         """Hidden layer, ``(pairs, hidden)``."""
         count_p = given.member_pm.sum(dim=1, keepdim=True)
-        return self.net[1](self.net[0](_sum_over_members(given.token_bmd, given) / count_p))  # type: ignore[no-any-return]
+        return self.net[1](self.net[0](sum_over_members(given.token_bmd, given) / count_p))  # type: ignore[no-any-return]
 
     def read(self, state: Tensor, given: FusionInput) -> Tensor:
         """Logits ``(pairs, classes)``."""
         return self.net[2](state)  # type: ignore[no-any-return]
+
+
+class AdditiveFusion(Fusion):
+    """Sum of the unimodal logits in the subset; no parameters.
+
+    A linear layer on the concatenation of tokens, cut into one map and bias per modality: what OGM-GE (Peng et
+    al., CVPR 2022) scores modalities by.
+    """
+
+    @staticmethod
+    def state_size(spec: NetworkSpec) -> int:
+        """One entry per class: the state is the prediction."""
+        return len(spec.classes)
+
+    def state(self, given: FusionInput) -> Tensor:
+        """Logits, ``(pairs, classes)``."""
+        assert given.unimodal_bmc is not None
+        return sum_over_members(given.unimodal_bmc, given)
+
+    def read(self, state: Tensor, given: FusionInput) -> Tensor:
+        """Logits ``(pairs, classes)``."""
+        return state
+
+
+class LateFusion(AdditiveFusion):
+    """Log of the mean probability of the unimodal heads in the subset; no parameters."""
+
+    def state(self, given: FusionInput) -> Tensor:
+        """log (1 / |S|) sum over m in S of softmax(u_m), ``(pairs, classes)``."""
+        assert given.unimodal_bmc is not None
+        member_pmx = given.member_pm[:, :, None]
+        # Taken out before the softmax: behind it, the gradient of a NaN outside the subset would be NaN.
+        log_pmc = torch.where(member_pmx, given.unimodal_bmc[given.row_p], 0.0).log_softmax(dim=2)
+        log_pmc = torch.where(member_pmx, log_pmc, float("-inf"))
+        return log_pmc.logsumexp(dim=1) - given.member_pm.sum(dim=1, keepdim=True).log()
 
 
 class TransformerFusion(Fusion):
@@ -177,7 +142,9 @@ class TransformerFusion(Fusion):
 
 
 FUSIONS: dict[str, type[Fusion]] = {
+    "additive": AdditiveFusion,
     "concat": ConcatFusion,
+    "late": LateFusion,
     "mean": MeanFusion,
     "residual": ResidualFusion,
     "transformer": TransformerFusion,

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from fedmce.models.completion import CompletionHead
 from fedmce.models.encoders import ENCODERS
-from fedmce.models.fusions import FUSIONS, FusionInput
+from fedmce.models.fusion import FusionInput
+from fedmce.models.fusions import FUSIONS
 from fedmce.models.spec import NetworkSpec
+from fedmce.models.statistics import Statistics, normalise
 from fedmce.streams import stream_seed
+
+IMPUTING = ("zero_input", "mean_input", "knn_input")  # every encoder that a copy holds has an input for every row
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class MultimodalNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.held = tuple(n for n in spec.names if held is None or n in held)
+        self._blank: dict[str, Tensor] = {}
         fusion_class = FUSIONS[spec.fusion]
         target = spec.width if spec.completion_target == "token" else fusion_class.state_size(spec)
         self.encoder, self.projection = nn.ModuleDict(), nn.ModuleDict()
@@ -123,13 +128,52 @@ class MultimodalNet(nn.Module):
 
         Projections and heads of modalities that are not ``present`` in the batch are not touched, so they get
         no gradient rather than a zero one, on which an optimiser with momentum would still move them.
-        With ``absent: zero_input`` (the plain FedAvg baseline) every pair has all members: what the
-        subset lacks is replaced by the encoding of zeros, which is what an encoder makes of a blank input.
         """
-        if self.spec.absent == "zero_input":
-            token_bmd = torch.where(member_pm[:, :, None], token_bmd[row_p], self._encoded_zeros(token_bmd))
-            row_p, member_pm = torch.arange(len(row_p), device=row_p.device), torch.ones_like(member_pm)
-            unimodal_bmc, present = None, None
+        if self.spec.absent != "skip":
+            token_bmd, row_p, member_pm = self.substitute(token_bmd, row_p, member_pm, present)
+            unimodal_bmc, present = None, None if self.spec.absent in IMPUTING else present
+        return self._fuse_given(token_bmd, row_p, member_pm, unimodal_bmc, present)
+
+    def fuse_given(self, token_bmd: Tensor, member_bm: Tensor, present: Collection[str] | None = None) -> Tensor:
+        """Logits ``(rows, classes)`` from what :meth:`substitute` gave, one pair per row."""
+        row_b = torch.arange(len(member_bm), device=member_bm.device)
+        return self._fuse_given(token_bmd, row_b, member_bm, None, present)[0]
+
+    def substitute(
+        self, token_bmd: Tensor, row_p: Tensor, member_pm: Tensor, present: Collection[str] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What stands in for absent tokens (``model.absent``): tokens per pair, rows, and what each pair then has.
+
+        ``zero_input``, ``mean_input``: the encoding of a blank sample, which is zero or the federated mean of every
+        entry. ``knn_input``: nothing is left to do, the rows came with neighbours' values in place of absent ones.
+        ``completed``: tokens completed from the subset. Modalities that this copy does not hold stay absent.
+        """
+        row = torch.arange(len(row_p), device=row_p.device)
+        if self.spec.absent == "completed":
+            token_pmd, has_pm = self.complete(token_bmd, row_p, member_pm, present)
+            return token_pmd, row, has_pm
+        held = torch.tensor([name in self.held for name in self.spec.names]).to(member_pm.device, non_blocking=True)
+        token_pmd = token_bmd[row_p]
+        if self.spec.absent != "knn_input":
+            token_pmd = torch.where(member_pm[:, :, None], token_pmd, self._encoded_blanks(token_bmd))
+        return token_pmd, row, held.expand_as(member_pm)
+
+    def use_blanks(self, statistics: Mapping[str, Statistics]) -> None:
+        """Take from the statistics what ``mean_input`` encodes in place of an absent sample."""
+        self._blank = {
+            name: torch.from_numpy(normalise(scale.blank[None], scale))
+            for name, scale in statistics.items()
+            if scale.blank is not None
+        }
+
+    def _fuse_given(
+        self,
+        token_bmd: Tensor,
+        row_p: Tensor,
+        member_pm: Tensor,
+        unimodal_bmc: Tensor | None,
+        present: Collection[str] | None,
+    ) -> tuple[Tensor, Tensor]:
         projected = None
         if len(self.projection):
             projected = self._by_modality(self.projection, token_bmd, self.spec.hidden, present)
@@ -179,10 +223,19 @@ class MultimodalNet(nn.Module):
         ]
         return torch.stack([p.to(parts[0].dtype) for p in parts], dim=1)
 
-    def _encoded_zeros(self, like: Tensor) -> Tensor:
-        blanks = [torch.zeros(1, *m.shape, device=like.device) for m in self.spec.modalities]
-        tokens = [self.encoder[m.name](blank) for m, blank in zip(self.spec.modalities, blanks, strict=True)]
-        return torch.cat(tokens).to(like.dtype)
+    def _encoded_blanks(self, like: Tensor) -> Tensor:
+        """Token of a blank sample of each modality that this copy holds, ``(modalities, width)``; zeros elsewhere."""
+        tokens = []
+        for modality in self.spec.modalities:
+            if modality.name not in self.held:
+                tokens.append(like.new_zeros(1, self.spec.width))
+                continue
+            blank = torch.zeros(1, *modality.shape)
+            if self.spec.absent == "mean_input":
+                assert modality.name in self._blank, "mean_input needs use_blanks first"
+                blank = self._blank[modality.name]
+            tokens.append(self.encoder[modality.name](blank.to(like.device)).to(like.dtype))
+        return torch.cat(tokens)
 
 
 @contextmanager

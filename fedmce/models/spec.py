@@ -22,7 +22,8 @@ class NetworkSpec:
         width: length of a token.
         hidden: hidden units of fusion and completion heads.
         fusion: name in the registry of fusions.
-        absent: ``skip`` or ``zero_input``.
+        absent: ``skip``, or what stands in for an absent modality: ``zero_input``, ``mean_input``, ``knn_input``,
+            ``completed``.
         heads: unimodal heads exist.
         completion: completion heads exist.
         completion_target: what they predict, ``token`` or ``fused_token``.
@@ -80,7 +81,7 @@ def network_spec(
         hidden=model.fusion_hidden,
         fusion=model.fusion,
         absent=model.absent,
-        heads=needs_heads or model.fusion == "residual",
+        heads=needs_heads or model.reads_heads,
         completion=needs_completion and len(dataset.modalities) > 1,
         completion_target=completion_target,
         use_completion=use_completion,

@@ -35,7 +35,7 @@ def test_names_of_components_and_their_modalities() -> None:
     assert modality_of("fusion") is None
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "late", "mean", "residual", "transformer"])
 def test_a_state_put_into_another_network_comes_out_bit_by_bit(fusion: str) -> None:
     first, second = (lively(MultimodalNet(small_spec(3, fusion)), seed) for seed in (1, 2))
     state = state_of(first)

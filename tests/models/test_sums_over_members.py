@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedmce.models import MultimodalNet
 from fedmce.models.completion import Reads, _sums
-from fedmce.models.fusions import FusionInput, _sum_of_bags, _sum_over_members
+from fedmce.models.fusion import FusionInput, sum_of_bags, sum_over_members
 from fedmce.objectives.completion import completion_loss, distance, hidden_terms
 from fedmce.objectives.pairs import Pairs, all_pairs, sampled_pairs
 from tests.oracles.worlds import small_spec
@@ -83,7 +83,7 @@ def test_bags_hold_what_is_kept_by_a_mask() -> None:
     value[~torch.from_numpy(available)] = math.nan
     row, member = torch.from_numpy(pairs.row), torch.from_numpy(pairs.member)
     found = []
-    for way in (_sum_of_bags, lambda v, given: torch.where(member[:, :, None], v[row], 0.0).sum(dim=1)):
+    for way in (sum_of_bags, lambda v, given: torch.where(member[:, :, None], v[row], 0.0).sum(dim=1)):
         leaf = value.clone().requires_grad_()
         total = way(leaf, FusionInput(leaf, None, None, row, member))
         total.square().sum().backward()  # type: ignore[no-untyped-call]
@@ -95,10 +95,10 @@ def test_a_compiled_fusion_adds_up_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     available, pairs = some_pairs(3)
     value = torch.randn(len(available), 3, 5)
     given = FusionInput(value, None, None, torch.from_numpy(pairs.row), torch.from_numpy(pairs.member))
-    plain = _sum_over_members(value, given)
+    plain = sum_over_members(value, given)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    monkeypatch.setattr("fedmce.models.fusions._sum_of_bags", None)
-    torch.testing.assert_close(_sum_over_members(value, given), plain)
+    monkeypatch.setattr("fedmce.models.fusion.sum_of_bags", None)
+    torch.testing.assert_close(sum_over_members(value, given), plain)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is there")

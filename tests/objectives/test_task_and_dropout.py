@@ -18,7 +18,7 @@ from tests.oracles.mce_rows import fused_logits, negative_log_likelihood, rows_i
 from tests.oracles.worlds import Bools, facts_of, lively, make_batch, patterns, small_spec
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "late", "mean", "residual", "transformer"])
 @given(available=patterns(3))
 @settings(max_examples=5)
 def test_the_task_objective_is_the_mean_cross_entropy_of_the_fused_prediction(fusion: str, available: Bools) -> None:

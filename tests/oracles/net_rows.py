@@ -48,12 +48,18 @@ def fused_state(net: MultimodalNet, tokens: Tokens, subset: Sequence[str]) -> Te
         return torch.relu(net.fusion.net[0](sum(tokens[m] for m in held) / len(held)))
     if net.spec.fusion == "transformer":
         return _attended(net, tokens, held)
+    if net.spec.fusion == "additive":
+        return torch.stack([net.head[m](tokens[m]) for m in held]).sum(dim=0)
+    if net.spec.fusion == "late":
+        return torch.stack([net.head[m](tokens[m]).softmax(dim=0) for m in held]).mean(dim=0).log()
     return torch.relu(net.fusion.bias + sum(net.projection[m].weight @ tokens[m] for m in held))
 
 
 def fused_logits(net: MultimodalNet, tokens: Tokens, subset: Sequence[str]) -> Tensor:
     """g(T, S) of one row."""
     state = fused_state(net, tokens, subset)
+    if net.spec.fusion in ("additive", "late"):
+        return state
     logits: Tensor = net.fusion.net[2](state) if net.spec.fusion == "mean" else net.fusion.out(state)
     if net.spec.fusion != "residual":
         return logits

@@ -42,7 +42,7 @@ def small_spec(
         hidden=5,
         fusion=fusion,
         absent=absent,
-        heads=heads or fusion == "residual",
+        heads=heads or fusion in ("additive", "late", "residual"),
         completion=completion and modalities > 1,
         completion_target=completion_target,
     )

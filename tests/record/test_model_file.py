@@ -39,7 +39,7 @@ def features(codes: list[int] = CODES) -> Features:
     return make_site("x", rows_of(codes, 3)).features
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "late", "mean", "residual", "transformer"])
 @torch.no_grad()
 def test_a_loaded_model_predicts_what_the_network_in_memory_does(tmp_path: Path, fusion: str) -> None:
     net, raw = saved(tmp_path, fusion), features()

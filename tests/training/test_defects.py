@@ -13,6 +13,7 @@ from fedmce.missingness import SiteMask, observe
 from fedmce.models import Batch, MultimodalNet
 from fedmce.models.encoders import ENCODERS
 from fedmce.objectives import OBJECTIVES
+from fedmce.objectives.objective import Even
 from fedmce.training import DeviceRows, predict_subsets, train_locally
 from tests.oracles.worlds import Bools, facts_of, lively, make_batch, make_site, plain_statistics, rows_of, small_spec
 from tests.training.test_local import SPEC, device_rows
@@ -46,7 +47,7 @@ def test_defect_10_no_encoder_behaves_otherwise_in_training(kind: str) -> None:
     assert torch.equal(encoder.train()(sample), encoder.eval()(sample))
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "late", "mean", "residual", "transformer"])
 def test_defect_10_no_fusion_behaves_otherwise_in_training(fusion: str) -> None:
     net = lively(MultimodalNet(small_spec(3, fusion)))
     batch, available = make_batch(net.spec, rows_of([7, 3, 4], 3)), rows_of([7, 3, 4], 3)
@@ -106,15 +107,12 @@ def seen_over(epochs: int, bind: str, mask: Bools) -> Bools:
     )
     seen = np.zeros(mask.shape, dtype=bool)
 
-    class Watching:
+    class Watching(Even):
         """The task objective, and a note of what each row showed."""
 
         def __init__(self) -> None:
             facts = facts_of(SPEC, mask)
             self.rule = OBJECTIVES["task"](TaskObjectiveConfig(), facts, np.random.default_rng(0))
-
-        def emphasis(self) -> Any:
-            return self.rule.emphasis()
 
         def __call__(self, net: MultimodalNet, batch: Batch, available: Bools) -> Any:
             assert batch.index is not None

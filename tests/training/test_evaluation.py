@@ -26,7 +26,7 @@ def device_rows(codes: list[int] = CODES) -> DeviceRows:
     return DeviceRows(seen, plain_statistics(SPEC), SPEC.names, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "residual", "transformer"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "late", "mean", "residual", "transformer"])
 @torch.no_grad()
 def test_predictions_of_all_subsets_equal_those_of_one_row_and_subset_at_a_time(fusion: str) -> None:
     net, rows = lively(MultimodalNet(small_spec(3, fusion))), device_rows()
