@@ -1,93 +1,62 @@
-"""Masks of an experiment: drawn once, bound to rows, saved, hashed."""
+"""Masks of an experiment: drawn once, bound to rows."""
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fedmce.data.dataset import FederatedDataset, SiteRows
-from fedmce.errors import DataError
-from fedmce.missingness.mechanism import MECHANISMS, SiteView, restore_empty
+from fedmce.missingness.empty import settle_empty
+from fedmce.missingness.mask_file import MaskSet, SiteMask
+from fedmce.missingness.mechanism import MECHANISMS, Rates, SiteView
 
 
-@dataclass(frozen=True)
-class SiteMask:
-    """Availability of one site's rows after masking: bool ``(rows, modalities)``, True = there."""
-
-    sample_ids: tuple[str, ...]
-    available: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class MaskSet:
-    """What every site holds after the experiment has hidden its part.
-
-    Attributes:
-        modalities: order of the columns.
-        sites: mask per site; covers all rows of the site, test rows with their natural gaps only.
-        rates: the missing rates asked for, per site and modality (empty for ``natural``).
-    """
-
-    modalities: tuple[str, ...]
-    sites: dict[str, SiteMask]
-    rates: dict[str, dict[str, float]]
-
-    def sha256(self) -> str:
-        """Hash of names, sample ids and availability; independent of the order of sites."""
-        digest = hashlib.sha256("\x1f".join(self.modalities).encode())
-        for name in sorted(self.sites):
-            mask = self.sites[name]
-            digest.update("\x1e".join([name, *mask.sample_ids]).encode())
-            digest.update(np.packbits(mask.available).tobytes())
-        return digest.hexdigest()
-
-    def save(self, path: Path) -> None:
-        """Write ``modalities``, ``ids/<site>`` and ``available/<site>`` as npz without pickle."""
-        arrays: dict[str, npt.NDArray[Any]] = {"modalities": np.array(self.modalities)}
-        for name in sorted(self.sites):
-            arrays[f"ids/{name}"] = np.array(self.sites[name].sample_ids)
-            arrays[f"available/{name}"] = self.sites[name].available
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> MaskSet:
-        """Read what :meth:`save` wrote. Raises :class:`DataError` if it is something else."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                names = sorted(key.removeprefix("ids/") for key in file.files if key.startswith("ids/"))
-                sites = {n: SiteMask(tuple(file[f"ids/{n}"].tolist()), file[f"available/{n}"]) for n in names}
-                return cls(tuple(file["modalities"].tolist()), sites, {})
-        except (OSError, KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: {error}; a mask file of a run is needed") from error
-
-
-def draw_site_mask(
-    dataset: FederatedDataset, site: SiteRows, config: Any, seed: int
-) -> tuple[SiteMask, dict[str, float]]:
-    """Draw the mask of one site; no other site is looked at.
+def draw_site_mask(dataset: FederatedDataset, site: SiteRows, config: Any, seed: int) -> tuple[SiteMask, Rates]:
+    """Draw the mask of one site; no other site's rows are looked at, only how many they are.
 
     Training and validation rows are masked, each by itself, so that exact counts hold in both. Test
     rows keep what they naturally hold: which subset a test row may use is chosen at scoring.
+
+    Args:
+        dataset: all sites.
+        site: one of them.
+        config: section of the group ``missingness``.
+        seed: root seed.
+
+    Returns:
+        The mask, and the nominal missing rate of each modality in the training rows.
     """
-    names = tuple(m.name for m in dataset.modalities)
     available = site.available.copy()
-    rates: dict[str, float] = {}
-    site_rows = {name: int((rows.split == "train").sum()) for name, rows in dataset.sites.items()}
-    for split in ("train", "validation"):
-        rows = np.flatnonzero(site.split == split)
-        ids = tuple(site.sample_ids[r] for r in rows)
-        view = SiteView(site.name, tuple(dataset.sites), names, ids, site.available[rows], seed, site_rows)
+    rates: Rates = {}
+    for split in ("validation", "train"):  # the rates of training are the ones that stay
+        view = view_of(dataset, site, split, seed)
         hidden, rates = MECHANISMS[config.name](config, view)
-        available[rows] &= ~restore_empty(view, hidden, rates)
+        available[view.index] &= ~settle_empty(view, hidden, rates, config.on_empty)
     return SiteMask(site.sample_ids, available), rates
+
+
+def view_of(dataset: FederatedDataset, site: SiteRows, split: str, seed: int) -> SiteView:
+    """What a mechanism gets to know of one split of a site."""
+    rows = np.flatnonzero(site.split == split)
+    sizes = {
+        which: {name: int((other.split == which).sum()) for name, other in dataset.sites.items()}
+        for which in {"train", split}
+    }
+    return SiteView(
+        site=site.name,
+        site_order=tuple(dataset.sites),
+        modalities=tuple(m.name for m in dataset.modalities),
+        sample_ids=tuple(site.sample_ids[r] for r in rows),
+        available=site.available[rows],
+        seed=seed,
+        site_rows=sizes["train"],
+        split_rows=sizes[split],
+        split=split,
+        rows=site,
+        index=rows,
+    )
 
 
 def draw_masks(dataset: FederatedDataset, config: Any, seed: int, sites: Iterable[str] | None = None) -> MaskSet:
@@ -95,5 +64,15 @@ def draw_masks(dataset: FederatedDataset, config: Any, seed: int, sites: Iterabl
     drawn = {name: draw_site_mask(dataset, dataset.sites[name], config, seed) for name in (sites or dataset.sites)}
     modalities = tuple(m.name for m in dataset.modalities)
     return MaskSet(
-        modalities, {n: mask for n, (mask, _) in drawn.items()}, {n: rates for n, (_, rates) in drawn.items()}
+        modalities,
+        {n: mask for n, (mask, _) in drawn.items()},
+        {n: rates for n, (_, rates) in drawn.items()},
+        {n: missing_shares(dataset.sites[n], mask, modalities) for n, (mask, _) in drawn.items()},
     )
+
+
+def missing_shares(site: SiteRows, mask: SiteMask, modalities: tuple[str, ...]) -> Rates:
+    """Missing share of the training rows that naturally held each modality; left out where none did."""
+    trains = site.split == "train"
+    held, left = site.available[trains].sum(axis=0), mask.available[trains].sum(axis=0)
+    return {m: float(1 - left[c] / held[c]) for c, m in enumerate(modalities) if held[c]}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from fedmce.config.schema import McarConfig
-from fedmce.missingness.mechanism import Rates, SiteView, hide_by_rates, mechanism
+from fedmce.config.missingness import McarConfig
+from fedmce.missingness.counts import each, hide_by_rates
+from fedmce.missingness.mechanism import Hidden, Rates, SiteView, mechanism
 
 
 @mechanism("mcar")
-def mcar(config: McarConfig, view: SiteView) -> tuple[npt.NDArray[np.bool_], Rates]:
+def mcar(config: McarConfig, view: SiteView) -> tuple[Hidden, Rates]:
     """Hide each modality's rows at the shared rate, modality by modality."""
-    rates = dict.fromkeys(view.modalities, config.rate)
-    return hide_by_rates(view, rates, config.draw), rates
+    rates = each(view, config.rate, {})
+    return hide_by_rates(view, rates, config.draw, config.rounding), rates

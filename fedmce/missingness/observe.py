@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fedmce.data.dataset import Modality, SiteRows, Split
 from fedmce.errors import DataError
-from fedmce.missingness.mask_set import SiteMask
+from fedmce.missingness.mask_file import SiteMask
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from fedmce.config.schema import SitewiseConfig
-from fedmce.missingness.mechanism import Rates, SiteView, hide_by_rates, mechanism
+from fedmce.config.missingness import SitewiseConfig
+from fedmce.missingness.counts import hide_by_rates
+from fedmce.missingness.mechanism import Hidden, Rates, SiteView, mechanism
 from fedmce.streams import generator
 
 
@@ -36,7 +34,7 @@ def _chosen(who: int | tuple[str, ...], view: SiteView) -> bool:
 
 
 @mechanism("sitewise")
-def sitewise(config: SitewiseConfig, view: SiteView) -> tuple[npt.NDArray[np.bool_], Rates]:
+def sitewise(config: SitewiseConfig, view: SiteView) -> tuple[Hidden, Rates]:
     """Hide each modality's rows at the site's own rate."""
     rates = site_rates(config, view)
-    return hide_by_rates(view, rates, config.draw), rates
+    return hide_by_rates(view, rates, config.draw, config.rounding), rates

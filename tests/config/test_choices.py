@@ -28,7 +28,11 @@ PRESETS = ("method", "protocol")  # groups that set other sections and have none
 
 def needs(group: str, choice: str) -> list[str]:
     """What must come along for a choice to be whole."""
-    beside = {("aggregation", "whole_model"): ["method=fedavg_zero"]}
+    beside = {
+        ("aggregation", "whole_model"): ["method=fedavg_zero"],
+        ("missingness", "pattern_table"): ["missingness.patterns={image:1,image+audio:2}"],
+        ("missingness", "file"): ["missingness.path=masks.npz"],
+    }
     return [f"{group}={choice}", *beside.get((group, choice), [])]
 
 

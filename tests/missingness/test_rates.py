@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fedmce.config.describe import members
 from fedmce.config.schema import ImbalancedConfig, RunConfig, SitewiseConfig
 from fedmce.missingness import MECHANISMS, SiteView, draw_masks, mechanism
-from fedmce.missingness.mechanism import hide_by_rates, restore_empty
+from fedmce.missingness.counts import hide_by_rates
+from fedmce.missingness.empty import restore_empty
 from fedmce.missingness.sitewise import site_rates
 from tests.oracles.worlds import Bools, make_dataset, make_site, patterns
 
