@@ -143,7 +143,11 @@ def matrix(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="LABEL.key=value of one column's mechanism, or key=value of all.", show_default=False),
+        typer.Option(
+            "--set",
+            help="LABEL.key=value of one column's mechanism, or key=value of all but natural and own.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write .csv or .html.")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data sets; default that of each run.")] = None,

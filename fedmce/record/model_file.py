@@ -60,6 +60,16 @@ class LoadedModel:
     _statistics: dict[str, Statistics]
 
     @property
+    def network(self) -> MultimodalNet:
+        """The network in evaluation mode."""
+        return self._net
+
+    @property
+    def statistics(self) -> dict[str, Statistics]:
+        """Mean and standard deviation per modality that its inputs are normalised with."""
+        return self._statistics
+
+    @property
     def completes(self) -> bool:
         """The model can guess the tokens of absent modalities."""
         return self._net.spec.completion and self._net.spec.completion_target == "token"
