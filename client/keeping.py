@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from client.workplace import Workplace
+from fedmce.errors import WireError
 from fedmce.flower_compat import RecordDict, array_record, arrays_of
 from fedmce.models import MultimodalNet, State, component_of, modality_of, state_of
 from fedmce.objectives.objective import Arrays
-from fedmce.personal import kept_down, kept_up
+from fedmce.personal import kept_up
 
 PRIVATE, OBJECTIVE = "private", "objective"
 
@@ -35,13 +36,29 @@ class Keeping:
             self.state[OBJECTIVE] = array_record({k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()})
 
     def with_private(self, model: State, place: Workplace, held: tuple[str, ...], round_number: int) -> State:
-        """The received part and the site's own one; what never trained here starts as everywhere, from the seed."""
-        keys = place.private_keys(kept_down(place.config, round_number))
+        """The received part and the site's own one.
+
+        With ``private``, what never trained here starts as everywhere, from the seed. Harmony's sites start from what
+        the server sends: whoever is sent what it would keep begins anew, and forgets what it had.
+
+        Raises:
+            WireError: the server left out what this node has lost.
+        """
+        keys = place.private_keys(kept_up(place.config, round_number))
         if not keys:
             return model
-        own = self._read(PRIVATE)
         start = state_of(MultimodalNet(place.spec, held, seed=place.config.seed))
-        return model | {key: own.get(key, value) for key, value in start.items() if key in keys}
+        absent = [key for key in start if key in keys and key not in model]
+        own = self._read(PRIVATE)
+        if place.config.aggregation.rule == "harmony":
+            if not absent:
+                self._forget()
+            if lost := [key for key in absent if key not in own]:
+                raise WireError(
+                    f"site {place.site}: {component_of(lost[0])} was neither sent nor kept; the node lost its state. "
+                    "start the run anew"
+                )
+        return model | {key: own.get(key, start[key]) for key in absent}
 
     def without_private(self, trained: State, place: Workplace, round_number: int) -> State:
         """Keep what stays here; what is left goes to the server."""
@@ -51,20 +68,25 @@ class Keeping:
             self.state[PRIVATE] = array_record(self._read(PRIVATE) | own)
         return {key: value for key, value in trained.items() if key not in keys}
 
-    def as_it_ends(self, model: State, place: Workplace) -> tuple[State, tuple[str, ...]]:
+    def as_it_ends(self, model: State, place: Workplace, round_number: int) -> tuple[State, tuple[str, ...]]:
         """The model that the site ends with, and the modalities whose components it has all of.
 
         Args:
-            model: every component that the server would give.
+            model: every component that the server gives.
             place: the site.
+            round_number: the last round that was trained.
         """
-        keys = place.private_keys(kept_down(place.config, place.config.rounds + 1))
-        whole = {key: value for key, value in model.items() if key not in keys}
-        whole |= {key: value for key, value in self._read(PRIVATE).items() if key in keys}
+        keys = place.private_keys(kept_up(place.config, round_number))
+        whole = model | {key: value for key, value in self._read(PRIVATE).items() if key in keys}
         wanted = state_of(MultimodalNet(place.spec))
         lost = {modality_of(component_of(key)) for key in wanted if key not in whole}
         usable = tuple(name for name in place.names if name not in lost)
         return {k: v for k, v in whole.items() if (modality_of(component_of(k)) or usable[0]) in usable}, usable
+
+    def _forget(self) -> None:
+        for name in (PRIVATE, OBJECTIVE):
+            if name in self.state.array_records:
+                del self.state[name]
 
     def _read(self, name: str) -> Arrays:
         return arrays_of(self.state.array_records[name]) if name in self.state.array_records else {}

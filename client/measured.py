@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from client.workplace import Workplace
 from fedmce.contributions import Tally, is_exact
+from fedmce.metrics import Cells
 from fedmce.models import MultimodalNet, Statistics
 from fedmce.streams import generator
 from fedmce.subsets import LISTED
@@ -46,3 +47,15 @@ def tally_columns(tally: Tally) -> dict[str, Number]:
     return {
         f"{table}.{name}": column for table, columns in tables.items() for name, column in columns.items() if column
     }
+
+
+def score_columns(cells: Cells) -> dict[str, Number]:
+    """Metric sums as columns ``score.<metric>.subset|total|count``."""
+    found: dict[str, Number] = {}
+    for metric, by_subset in cells.items():
+        codes = sorted(by_subset)
+        if codes:
+            found[f"score.{metric}.subset"] = codes
+            found[f"score.{metric}.total"] = [float(by_subset[c][0]) for c in codes]
+            found[f"score.{metric}.count"] = [float(by_subset[c][1]) for c in codes]
+    return found

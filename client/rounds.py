@@ -10,15 +10,16 @@ import numpy.typing as npt
 
 from client.facts import Start, site_facts
 from client.keeping import Keeping
-from client.measured import received_model
+from client.measured import received_model, score_columns
+from client.tested import tested
 from client.workplace import Workplace
 from fedmce.flower_compat import RecordDict
-from fedmce.metrics import Cells, completed
+from fedmce.metrics import completed
 from fedmce.models import State, Statistics, component_of, components, load_state, state_of, trained_rows
 from fedmce.objectives import OBJECTIVES, SHARED
 from fedmce.objectives.objective import Arrays
 from fedmce.streams import generator
-from fedmce.training import DeviceRows, learning_rate, predict_own, predict_subsets, train_locally
+from fedmce.training import DeviceRows, learning_rate, predict_subsets, train_locally
 from fedmce.wire import Number, Order
 
 
@@ -54,7 +55,7 @@ def answer(
     """
     keeping = Keeping(memory)
     if order.test:
-        return Answer(_tested(place, model, statistics, keeping), {}, {})
+        return Answer(tested(place, order, model, statistics, keeping), {}, {})
     train, validation = place.on_device(statistics)
     net = place.net(order.modalities)
     whole = keeping.with_private(model, place, order.modalities, order.round)
@@ -65,7 +66,7 @@ def answer(
     cells = predict_subsets(net, validation).cells()
     if (use := place.spec.use_completion) != "off":
         cells |= completed(predict_subsets(net, validation, use).cells())
-    numbers |= _score_columns(cells)
+    numbers |= score_columns(cells)
     if not order.train:
         return Answer(numbers | {"evaluate_s": time.perf_counter() - began}, {}, {})
     lr = learning_rate(place.config.training, order.round, place.config.rounds)
@@ -115,16 +116,6 @@ def _left(available: npt.NDArray[np.bool_], hiding: npt.NDArray[np.bool_] | None
     return np.where(kept.any(axis=1, keepdims=True), kept, available)
 
 
-def _tested(place: Workplace, model: State, statistics: dict[str, Statistics], keeping: Keeping) -> dict[str, Number]:
-    """Sums of the test rows, scored with the model that this site ends with."""
-    began = time.perf_counter()
-    whole, usable = keeping.as_it_ends(model, place)
-    net = place.net(usable)
-    load_state(net, whole)
-    cells = predict_own(net, place.test_on_device(statistics), usable, place.prior).cells()
-    return _score_columns(cells) | {"evaluate_s": time.perf_counter() - began}
-
-
 def untouched(received: State, trained: State) -> list[str]:
     """Components that no step moved: no row trained them, so they do not count in their average."""
     moved: set[str] = set()
@@ -132,15 +123,3 @@ def untouched(received: State, trained: State) -> list[str]:
         if component_of(key) not in moved and not np.array_equal(value, received[key]):
             moved.add(component_of(key))
     return [component for component in components(trained) if component not in moved]
-
-
-def _score_columns(cells: Cells) -> dict[str, Number]:
-    """Metric sums as columns ``score.<metric>.subset|total|count``."""
-    found: dict[str, Number] = {}
-    for metric, by_subset in cells.items():
-        codes = sorted(by_subset)
-        if codes:
-            found[f"score.{metric}.subset"] = codes
-            found[f"score.{metric}.total"] = [float(by_subset[c][0]) for c in codes]
-            found[f"score.{metric}.count"] = [float(by_subset[c][1]) for c in codes]
-    return found

@@ -19,6 +19,7 @@ from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset, Modality, Split, Task
 from fedmce.errors import ConfigError
 from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, join_rows, keep_modalities, observe
+from fedmce.missingness.away import away_modalities
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
 from fedmce.networks import spec_for
 from fedmce.scope import nodes, participants
@@ -100,8 +101,8 @@ class Workplace:
         return private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
 
     def away(self, round_number: int, held: tuple[str, ...]) -> tuple[str, ...]:
-        """Modalities that are away in this round."""
-        return ()
+        """Modalities that are away in this round (``missingness.away``); never all that the site holds."""
+        return away_modalities(self.config.missingness, self.config.seed, self.site, round_number, held)
 
     def _rows_on_device(self, statistics: dict[str, Statistics]) -> tuple[DeviceRows, ...]:
         key = tuple(f"{n}:{s.mean.tobytes().hex()}:{s.std.tobytes().hex()}" for n, s in sorted(statistics.items()))

@@ -93,7 +93,9 @@ def test_facts_of_a_frozen_reference_hold_a_row_of_values_per_row_of_the_site(ma
     net = MultimodalNet(place.spec, seed=1)
     received = predict_subsets(net, train)
     late = site_facts(place, order_for(place, ALL, round=3), train, received, Keeping(RecordDict()), Start({}, {}, 0.1))
-    early = site_facts(place, order_for(place, ALL, round=2), train, received, Keeping(RecordDict()), Start({}, {}, 0.1))
+    early = site_facts(
+        place, order_for(place, ALL, round=2), train, received, Keeping(RecordDict()), Start({}, {}, 0.1)
+    )
     assert (late.warming, early.warming) == (False, True)
     assert late.reference is not None
     assert late.reference.shape == (train.count, 3)
@@ -186,3 +188,17 @@ def test_a_site_of_one_modality_answers_under_every_reference(made: FederatedDat
     numbers, trained = said.numbers, said.trained
     assert all(np.isfinite(v).all() for v in trained.values())
     assert numbers["loss.subset"] == 0.0
+
+
+def test_a_modality_that_is_away_in_a_round_comes_back_untouched(made: FederatedDataset) -> None:
+    place = place_of("ash", missingness__away=1.0)
+    away = [place.away(number, ALL) for number in range(1, 30)]
+    assert all(len(names) == len(ALL) - 1 for names in away)
+    assert len({names for names in away}) == len(ALL)
+    numbers, trained = asked(place, RecordDict(), round=1)
+    given = model_of(place, 1)
+    for name in away[0]:
+        assert numbers[f"rows.encoder.{name}"] == 0
+        assert all(np.array_equal(trained[k], given[k]) for k in given if k.startswith(f"encoder.{name}/"))
+    (here,) = set(ALL) - set(away[0])
+    assert numbers[f"rows.encoder.{here}"] > 0
