@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fedmce.report import ledger, tables, words
+from fedmce.report import beyond, ledger, tables, words
 from fedmce.report.story import Scores, Story
+from fedmce.report.subset_table import every_subset
 from fedmce.report.words import counted, listed, number, seconds, size
 
 
@@ -210,11 +211,17 @@ def _tables(story: Story, scores: Scores | None) -> dict[str, tables.Table | Non
         "traffic": ledger.traffic(story),
         "by_component": ledger.by_component(story),
         "timing": ledger.timing(story),
+        "beyond": beyond.glance(story),
+        "fairness": beyond.fairness(story),
+        "completion": beyond.completion(story),
     }
     if scores:
         made["glance"] = tables.glance(story, scores)
-        made["every_subset"] = tables.every_subset(story, scores)
+        made["every_subset"] = every_subset(story, scores)
         made["per_site"] = tables.per_site(
-            story, scores.per_site, f"{words.titled(words.metric(story))} by site ({scores.source})"
+            story,
+            scores.per_site,
+            f"{words.titled(words.metric(story))} by site ({scores.source})",
+            beyond.of_sites(story, scores),
         )
     return made

@@ -93,11 +93,16 @@ def _legend(story: Story, scores: Scores, label: str, empty: float | None) -> li
 
 
 def score_per_site_subset(story: Story, scores: Scores) -> Figure | None:
-    """Subsets x sites heat map of scores; hatched where a site has no row to score. None without sites."""
-    sites, subsets, modalities = sorted(scores.per_site), story.subsets, story.modalities
-    if not sites:
+    """Subsets x sites heat map of scores, all sites together at the left; hatched where a site has no row to score.
+
+    None without sites.
+    """
+    subsets, modalities = story.subsets, story.modalities
+    if not scores.per_site:
         return None
-    table = [[scores.per_site[site].get(subset) for site in sites] for subset in subsets]
+    sites = ["all sites", *sorted(scores.per_site)]
+    columns = [scores.per_subset, *(scores.per_site[site] for site in sites[1:])]
+    table = [[column.get(subset) for column in columns] for subset in subsets]
     values = np.array([[math.nan if v is None else v for v in line] for line in table])
     if np.isnan(values).all():
         return None
@@ -113,6 +118,7 @@ def score_per_site_subset(story: Story, scores: Scores) -> Figure | None:
     mappable = heat_map(
         axes, values, texts, maps=[matplotlib.colormaps["cividis"]], norm=norm, text_size=7 if room > 0.3 else 6
     )
+    axes.axvline(0.5, color=INK, linewidth=1.4)
     axes.xaxis.tick_top()
     axes.set_xticks(
         range(len(sites)), [short(s) for s in sites], rotation=0 if room > 0.09 * max(map(len, sites)) else 90

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedmce.metrics.sizes import is_many, with_sizes
+from fedmce.metrics.sizes import is_many
 from fedmce.report import words
-from fedmce.report.scores import interval
-from fedmce.report.story import Row, Scores, Story
+from fedmce.report.story import Scores, Story
 from fedmce.report.words import DASH, metric, number, percent, titled
 
 ABSENT = "not held"
 LONG = 16
-COMPLETED = {"full": "with completed tokens", "mean": "mean with completed"}  # by how they were used
 
 
 @dataclass(frozen=True)
@@ -85,53 +84,16 @@ def glance(story: Story, scores: Scores) -> Table:
     return Table(f"{titled(metric(story))} ({scores.source})", ["given", "score"], rows)
 
 
-def every_subset(story: Story, scores: Scores) -> Table:
-    """Score, interval, rows, validation and other metrics of each subset."""
-    held = validation(story)
-    columns: list[tuple[str, list[str]]] = [(metric(story), [number(scores.per_subset.get(s)) for s in story.subsets])]
-    bounds = [interval(story, scores, s) for s in story.subsets]
-    if any(bounds):
-        columns.append(("95 % interval", [f"{number(b[0])} to {number(b[1])}" if b else DASH for b in bounds]))
-    if scores.rows:
-        columns.append(("rows scored", [f"{scores.rows.get(s, 0):,}" for s in story.subsets]))
-    if held and scores.split == "test":
-        columns.append(("validation", [number(held["per_subset"].get(s)) for s in story.subsets]))
-    apart = completed(story, scores)
-    if apart:
-        filled = [number(apart["per_subset"].get(s)) for s in story.subsets]
-        columns.append((COMPLETED[apart["use"]], filled))
-    for name, table in sorted(scores.secondary.items()):
-        columns.append((name.replace("_", " "), [number(table.get(s)) for s in story.subsets]))
-    rows = [[s, *(texts[i] for _, texts in columns)] for i, s in enumerate(story.subsets)]
-    if held and scores.split == "test":
-        mean = {metric(story): number(scores.mean), "validation": number(held["mean_subset"])}
-        if apart:
-            mean[COMPLETED[apart["use"]]] = number(apart["mean_subset"])
-        rows.append(["mean over subsets", *(mean.get(name, "") for name, _ in columns)])
-    return Table(f"Every subset ({scores.source})", ["subset", *(name for name, _ in columns)], rows)
-
-
-def completed(story: Story, scores: Scores) -> Row | None:
-    """Scores with completed tokens that stand beside the final test scores; None where the run has none."""
-    found: Row | None = (story.result or {}).get("metrics", {}).get("completed")
-    if found is None or scores.split != "test":
-        return None
-    return found | {"per_subset": with_sizes(found["per_subset"], story.modalities)}
-
-
-def validation(story: Story) -> Row | None:
-    """Validation scores that belong to the final model, else the newest."""
-    final: Row | None = (story.result or {}).get("metrics", {}).get("validation")
-    if final:
-        final = final | {"per_subset": with_sizes(final["per_subset"], story.modalities)}
-    curve = story.curve("validation")
-    return final or (curve[-1] if curve else None)
-
-
-def per_site(story: Story, table: dict[str, dict[str, float | None]], caption: str) -> Table:
-    """Subsets x sites."""
-    sites = sorted(table)
-    rows = [[s, *(number(table[site].get(s)) for site in sites)] for s in story.subsets]
+def per_site(
+    story: Story,
+    table: dict[str, dict[str, float | None]],
+    caption: str,
+    more: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> Table:
+    """Subsets x sites; below, further scores of each site."""
+    sites = sorted(set(table).union(*(more or {}).values()))
+    rows = [[s, *(number(table.get(site, {}).get(s)) for site in sites)] for s in story.subsets]
+    rows += [[label, *(number(scores.get(site)) for site in sites)] for label, scores in (more or {}).items()]
     return Table(caption, ["subset", *sites], rows)
 
 

@@ -64,6 +64,11 @@ def metric(story: Story) -> str:
     return METRICS.get(name, name.replace("_", " "))
 
 
+def calibration_name(key: str) -> str:
+    """What readers call it."""
+    return "Brier score" if key == "brier" else key.replace("expected_", "").replace("_", " ")
+
+
 def availability_finding(story: Story) -> str:
     """Who lacks what, modality by modality."""
     parts = []

@@ -9,6 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from fedmce.metrics import spread, worst
+from fedmce.record.derived import evenness, robustness
+from fedmce.record.result import BESIDE, SCORED
+from fedmce.record.scored import Metrics
+
+Table = dict[str, float | None]
 DIGITS = tuple("0123456789")
 CAUTION = "made-up numbers: this run never took place, its figures only exercise the report"
 
@@ -115,7 +121,8 @@ class MadeRun:
             "detail": "encoder.image/conv.weight holds NaN" if refused else "",
             "bytes_down": sum(sent.values()), "bytes_up": sum(sent.values()),
             "bytes_down_by_component": sent, "bytes_up_by_component": sent,
-            "train_s": 0.15, "evaluate_s": 0.03, "losses": {"task": 0.7, "subset": 1.1},
+            "train_s": 0.15, "evaluate_s": 0.03,
+            "update_size": {m: float(self.random.uniform(0.01, 0.03)) for m, n in self.held(site).items() if n}, "losses": {"task": 0.7, "subset": 1.1},
         }  # fmt: skip
 
     def evaluation(self, r: int, split: str) -> dict[str, Any]:
@@ -138,21 +145,46 @@ class MadeRun:
             "mean_subset": float(np.mean(values)), "worst_subset": min(values), "full": per_subset[self.subsets[-1]],
             "per_site": per_site, "secondary": {o: {s: self.score(s, progress) for s in self.subsets} for o in others},
             "secondary_per_site": {others[0]: per_site},
+        } | self.beside(per_subset, per_site, others, last=split == "test" and r == self.rounds)  # fmt: skip
+
+    def beside(self, per_subset: Table, per_site: dict[str, Table], others: list[str], last: bool) -> dict[str, Any]:
+        """What stands beside the scores of an evaluation; own patterns and hidden entries at the end alone."""
+
+        def both() -> dict[str, float]:
+            return {key: float(self.random.uniform(0.1, 0.9)) for key in ("mean_subset", "pooled_subset")}
+
+        calibration = {
+            name: {"per_subset": {s: float(self.random.uniform(0, 0.4)) for s in self.subsets}} | both()
+            for name in ("expected_calibration_error", "brier")
+        }
+        overall = {name: both() for name in (self.metric, *others) if name != "auc_site_mean"}
+        overall[self.metric]["mean_subset"] = float(np.mean([v for v in per_subset.values() if v is not None]))
+        found = {
+            "pooled_subset": overall[self.metric]["pooled_subset"], "overall": overall, "worst_subset_name": worst(per_subset)[0], "calibration": calibration,
         }  # fmt: skip
+        if last:
+            own = {site: table[self.modalities[0]] for site, table in per_site.items()}
+            one = {"score": self.score(self.modalities[0], 1), "rows": 90, "per_site": own, "fairness": spread(own)}
+            keys = ("cosine", "normalised_error", "without", "with_completed")
+            hidden = {m: {"rows": 90} | {k: float(self.random.uniform(0, 1)) for k in keys} for m in self.modalities}
+            found |= {"as_available": {"test": one}, "completion_quality": {"use": "full", "per_modality": hidden}}
+        return found
 
     def result(
         self, start: dict[str, Any], rounds: list[dict[str, Any]], test: dict[str, Any], held: dict[str, Any]
     ) -> dict[str, Any]:
         keep = "fedmce_version name method dataset provenance caution metric classes modalities sites seed rounds engine masks_sha256 fingerprint"
         down = [sum(x["bytes_down"] for x in r["sites"].values()) for r in rounds]
-        metrics = {
-            k: test[k] for k in ("per_subset", "mean_subset", "worst_subset", "full", "per_site", "rows", "secondary")
-        }
+        metrics = {k: test[k] for k in (*SCORED, *BESIDE) if k in test}
+        metrics |= {"validation": {k: held[k] for k in ("per_subset", "mean_subset")}}
         pairs = ["+".join(c) for c in combinations(self.modalities, 2)]
+        patterns = {s: self.profile(s)["patterns"] for s in self.sites}
+        robust = robustness(Metrics.model_validate(metrics), patterns, self.subsets[-1])
+        even = evenness(self.phi(1.0), rounds[-1]["contributions"], rounds)
         return {k: start[k] for k in keep.split()} | {
             "schema": "fedmce.result/1",
             "availability": {s: {m: n / self.train[s] for m, n in self.held(s).items()} for s in self.sites}, "rows": self.train,
-            "metrics": metrics | {"validation": {k: held[k] for k in ("per_subset", "mean_subset")}},
+            "metrics": metrics, "robustness": robust.model_dump(), "evenness": even.model_dump(),
             "contributions": self.phi(1.0), "contributions_received": rounds[-1]["contributions"],
             "interactions": {p: float(self.random.normal(0, 0.08)) for p in pairs}, "empty_value": self.empty,
             "weights": rounds[-1]["weights"],
