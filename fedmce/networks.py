@@ -10,14 +10,11 @@ from fedmce.models.spec import NetworkSpec, network_spec
 def spec_for(dataset: FederatedDataset, config: RunConfig) -> NetworkSpec:
     """Heads and completion heads exist only where the objective trains them."""
     objective = config.objective
-    target, use = ("token", "off")
-    if objective.name == "mce":
-        target, use = objective.completion_target, objective.use_completion
     return network_spec(
         dataset,
         config.model,
         needs_heads=objective.uses_heads,
         needs_completion=objective.completes,
-        completion_target=target,
-        use_completion=use,
+        completion_target=getattr(objective, "completion_target", "token"),
+        use_completion=getattr(objective, "use_completion", "off"),
     )

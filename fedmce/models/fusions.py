@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fedmce.models.fusion import Fusion, FusionInput, sum_over_members
+from fedmce.models.shaspec import ShaSpecFusion
 from fedmce.models.spec import NetworkSpec
 
 
@@ -147,5 +148,6 @@ FUSIONS: dict[str, type[Fusion]] = {
     "late": LateFusion,
     "mean": MeanFusion,
     "residual": ResidualFusion,
+    "shaspec": ShaSpecFusion,
     "transformer": TransformerFusion,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedmce.config.baselines_central import IMPUTING
 from fedmce.models.completion import CompletionHead
 from fedmce.models.encoders import ENCODERS
 from fedmce.models.fusion import FusionInput
@@ -16,8 +17,6 @@ from fedmce.models.fusions import FUSIONS
 from fedmce.models.spec import NetworkSpec
 from fedmce.models.statistics import Statistics, normalise
 from fedmce.streams import stream_seed
-
-IMPUTING = ("zero_input", "mean_input", "knn_input")  # every encoder that a copy holds has an input for every row
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class MultimodalNet(nn.Module):
             if name not in self.held:
                 continue
             with _stream(seed, f"encoder.{name}"):
-                self.encoder[name] = ENCODERS[kind](modality.shape, spec.width)
+                self.encoder[name] = ENCODERS[kind](modality.shape, spec.width, spec.normalisation)
             if fusion_class.uses_projection:
                 with _stream(seed, f"projection.{name}"):
                     self.projection[name] = nn.Linear(spec.width, spec.hidden, bias=False)
@@ -233,7 +232,7 @@ class MultimodalNet(nn.Module):
             blank = torch.zeros(1, *modality.shape)
             if self.spec.absent == "mean_input":
                 assert modality.name in self._blank, "mean_input needs use_blanks first"
-                blank = self._blank[modality.name]
+                blank = self._blank[modality.name].to(blank.dtype)
             tokens.append(self.encoder[modality.name](blank.to(like.device)).to(like.dtype))
         return torch.cat(tokens)
 

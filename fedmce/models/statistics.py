@@ -29,10 +29,41 @@ class FeatureSums:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation of one modality, float32, of ``modality.statistics_shape``."""
+    """Mean and standard deviation of one modality, float32, of ``modality.statistics_shape``.
+
+    Attributes:
+        mean: pooled mean.
+        std: pooled standard deviation.
+        blank: mean of each entry, of the shape of a sample; there where a blank sample stands in for an absent one.
+    """
 
     mean: npt.NDArray[np.float32]
     std: npt.NDArray[np.float32]
+    blank: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class EntrySums:
+    """Sum and count of each observed entry, float64, of the shape of a sample."""
+
+    total: npt.NDArray[np.float64]
+    count: npt.NDArray[np.float64]
+
+
+def entry_sums(values: npt.NDArray[np.float32]) -> EntrySums:
+    """Sums per entry over samples ``(rows, *shape)``; holes do not count."""
+    return EntrySums(np.nansum(values.astype(np.float64), axis=0), np.isfinite(values).sum(axis=0).astype(np.float64))
+
+
+def blank_sample(sums_by_site: Mapping[str, EntrySums], pooled: Statistics) -> npt.NDArray[np.float32]:
+    """Federated mean of each entry: sum_k n_km mu_km / sum_k n_km, added up in order of site names.
+
+    An entry that nobody observed gets the pooled mean.
+    """
+    ordered = [sums_by_site[site] for site in sorted(sums_by_site)]
+    total, count = sum(part.total for part in ordered), sum(part.count for part in ordered)
+    mean = np.where(count > 0, total / np.maximum(count, 1.0), pooled.mean)
+    return mean.astype(np.float32)
 
 
 def feature_sums(values: npt.NDArray[np.float32], modality: Modality) -> FeatureSums:

@@ -14,7 +14,7 @@ from fedmce.models import MultimodalNet, load_state, state_of
 from fedmce.subsets import members, scored_subsets
 from tests.oracles.worlds import NAMES, lively, make_batch, rows_of, small_spec
 
-FUSIONS = ["additive", "concat", "late", "mean", "residual", "transformer"]
+FUSIONS = ["additive", "concat", "late", "mean", "residual", "shaspec", "transformer"]
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

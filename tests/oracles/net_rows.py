@@ -48,6 +48,8 @@ def fused_state(net: MultimodalNet, tokens: Tokens, subset: Sequence[str]) -> Te
         return torch.relu(net.fusion.net[0](sum(tokens[m] for m in held) / len(held)))
     if net.spec.fusion == "transformer":
         return _attended(net, tokens, held)
+    if net.spec.fusion == "shaspec":
+        return _shared_and_specific(net, tokens, held)
     if net.spec.fusion == "additive":
         return torch.stack([net.head[m](tokens[m]) for m in held]).sum(dim=0)
     if net.spec.fusion == "late":
@@ -75,6 +77,16 @@ def _attended(net: MultimodalNet, tokens: Tokens, held: list[str]) -> Tensor:
     state = net.fusion.norm1(seat + mixed)
     found: Tensor = net.fusion.norm2(state + net.fusion.feed(state))
     return found
+
+
+def _shared_and_specific(net: MultimodalNet, tokens: Tokens, held: list[str]) -> Tensor:
+    """f_m = s_m + W [s_m; p_m] of members, the mean of their s for the rest, side by side into a hidden layer."""
+    shared = {m: net.fusion.shared(tokens[m]) for m in held}
+    common = sum(shared.values()) / len(held)
+    parts = [
+        shared[m] + net.fusion.join(torch.cat([shared[m], tokens[m]])) if m in held else common for m in net.spec.names
+    ]
+    return torch.relu(net.fusion.mix(torch.cat(parts)))
 
 
 def completed(net: MultimodalNet, tokens: Tokens, subset: Sequence[str], name: str) -> Tensor:
