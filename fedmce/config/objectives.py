@@ -6,6 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fedmce.config.baselines import (
+    FlismConfig,
+    LateFusionConfig,
+    MoonConfig,
+    OgmGeConfig,
+    PrototypesConfig,
+    ProxConfig,
+    SiteDropoutConfig,
+)
 from fedmce.config.section import ObjectiveSection, Section
 
 
@@ -119,4 +128,16 @@ class MceConfig(ObjectiveSection):
         return self
 
 
-ObjectiveConfig = Annotated[TaskObjectiveConfig | ModalityDropoutConfig | MceConfig, Field(discriminator="name")]
+ObjectiveConfig = Annotated[
+    TaskObjectiveConfig
+    | ModalityDropoutConfig
+    | MceConfig
+    | FlismConfig
+    | LateFusionConfig
+    | MoonConfig
+    | OgmGeConfig
+    | PrototypesConfig
+    | ProxConfig
+    | SiteDropoutConfig,
+    Field(discriminator="name"),
+]

@@ -12,6 +12,16 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from fedmce.config.baselines import (
+    FlismConfig,
+    LateFusionConfig,
+    MoonConfig,
+    OgmGeConfig,
+    PrototypesConfig,
+    ProxConfig,
+    SiteDropoutConfig,
+    baseline_problems,
+)
 from fedmce.config.datasets import (
     AvDigitsConfig,
     DatasetConfig,
@@ -60,9 +70,11 @@ __all__ = [
     "DatasetConfig",
     "EngineConfig",
     "FileConfig",
+    "FlismConfig",
     "HaptConfig",
     "HeartDiseaseConfig",
     "ImbalancedConfig",
+    "LateFusionConfig",
     "Leaves100Config",
     "MarConfig",
     "McarConfig",
@@ -71,13 +83,17 @@ __all__ = [
     "MnarConfig",
     "ModalityDropoutConfig",
     "ModelConfig",
+    "MoonConfig",
     "NaturalConfig",
     "NestedConfig",
     "ObjectiveConfig",
+    "OgmGeConfig",
     "PartitionConfig",
     "PatternMixtureConfig",
     "PatternProductConfig",
     "PatternTableConfig",
+    "PrototypesConfig",
+    "ProxConfig",
     "PublishedConfig",
     "QualityConfig",
     "RareConfig",
@@ -86,6 +102,7 @@ __all__ = [
     "Section",
     "ServerOptimiserConfig",
     "SiteBernoulliConfig",
+    "SiteDropoutConfig",
     "SiteFractionConfig",
     "SiteTableConfig",
     "SitewiseConfig",
@@ -245,6 +262,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
+        for problem in baseline_problems(self):
+            raise ValueError(problem)
         if self.is_personal and self.aggregation.whole_model:
             raise ValueError("aggregation.whole_model=true shares everything; needed private=[] and rule=mean")
         if self.is_personal and self.scope == "pooled":

@@ -1,6 +1,18 @@
 """Local objectives."""
 
-from fedmce.objectives import mce, modality_dropout, task  # noqa: F401 - importing registers them
+from fedmce.objectives import (  # noqa: F401 - importing registers them
+    flism,
+    late_fusion,
+    mce,
+    modality_dropout,
+    moon,
+    ogm_ge,
+    prototype_bank,
+    prototypes,
+    prox,
+    site_dropout,
+    task,
+)
 from fedmce.objectives.objective import OBJECTIVES, Emphasis, Loss, Objective, SiteFacts
 from fedmce.objectives.shared import SHARED
 

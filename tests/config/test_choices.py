@@ -30,6 +30,9 @@ def needs(group: str, choice: str) -> list[str]:
     """What must come along for a choice to be whole."""
     beside = {
         ("aggregation", "whole_model"): ["method=fedavg_zero"],
+        ("aggregation", "inverse_entropy"): ["method=flism"],
+        ("objective", "late_fusion"): ["model=late"],
+        ("objective", "ogm_ge"): ["training.optimiser=sgd"],
         ("missingness", "pattern_table"): ["missingness.patterns={image:1,image+audio:2}"],
         ("missingness", "file"): ["missingness.path=masks.npz"],
     }
