@@ -33,7 +33,11 @@ def print_matrix(found: dict[str, Any]) -> None:
     for measure, title in TITLES.items():
         console.print(title.format(metric=" and ".join(metrics)))
         console.print(_scores(rows, labels, measure))
-    for row in {tuple(_hashes(row)): row for row in reversed(rows)}.values():
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        if (hashes := tuple(scored["masks_sha256"] for scored in row["scores"].values())) in seen:
+            continue  # runs of one data set and seed share their masks
+        seen.add(hashes)
         console.print(f"share of test rows per pattern, run {Path(row['run']).name}")
         console.print(_patterns(row, labels))
     for text in dict.fromkeys(text for row in rows for text in row["caution"]):
@@ -63,10 +67,6 @@ def _patterns(row: dict[str, Any], labels: list[str]) -> Table:
         rest = {label: sum(s for subset, s in shares[label].items() if subset not in listed) for label in labels}
         table.add_row(f"{len(most) - PATTERNS} others", *(f"{rest[label]:.1%}" for label in labels))
     return table
-
-
-def _hashes(row: dict[str, Any]) -> list[str]:
-    return [scored["masks_sha256"] for scored in row["scores"].values()]
 
 
 def _table(*words: str, numbers: list[str]) -> Table:

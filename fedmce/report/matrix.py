@@ -54,13 +54,16 @@ def _scores(rows: list[dict[str, Any]], labels: list[str], measure: str, caption
 
 def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One run of each set of masks: runs of one data set and seed share theirs."""
-    return list({tuple(s["masks_sha256"] for s in row["scores"].values()): row for row in rows}.values())
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(tuple(s["masks_sha256"] for s in row["scores"].values()), row)
+    return list(found.values())
 
 
 def _patterns(row: dict[str, Any], labels: list[str]) -> Table:
     subsets = sorted({s for label in labels for s in row["scores"][label]["shares"]}, key=lambda s: (s.count("+"), s))
     cells = [[s, *(percent(row["scores"][label]["shares"].get(s, 0.0)) for label in labels)] for s in subsets]
-    return Table(f"Share of test rows per pattern: {row['dataset']}, seed {row['seed']}", ["pattern", *labels], cells)
+    return Table(f"Share of test rows per pattern: run {Path(row['run']).name}", ["pattern", *labels], cells)
 
 
 def _sites(row: dict[str, Any], labels: list[str]) -> Table:
