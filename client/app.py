@@ -57,7 +57,9 @@ def _answer(message: Message, context: Context) -> Message:
         raise WireError(f"order for site {order.site!r} reached site {site!r}; check the names of the nodes")
     arrays = message.content.array_records
     scales = arrays_of(arrays[STATISTICS])
-    statistics = {m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"]) for m in order.modalities}
+    statistics = {
+        m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"], scales.get(f"{m}/blank")) for m in order.modalities
+    }
     said = answer(
         open_workplace(order.config, site),
         order,

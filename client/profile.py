@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from client.workplace import Workplace
 from fedmce.contributions import size_counts, tells_patterns
-from fedmce.models import feature_sums
+from fedmce.models import entry_sums, feature_sums
 from fedmce.subsets import pattern_codes
 from fedmce.wire import Arrays, Number
 
@@ -18,7 +18,8 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
     Returns:
         Numbers for the report (``rows``, ``validation_rows``, ``test_rows``, ``rows_by_modality`` in data set order,
         ``train.*`` and, of rows held out, ``heldout.*`` as :func:`availability_counts` names them,
-        ``class_rows``) and arrays ``<modality>/total|square|count`` over observed training entries.
+        ``class_rows``) and arrays ``<modality>/total|square|count`` over observed training entries; with
+        ``model.absent=mean_input`` and ``knn_input`` also ``entry_total|entry_count`` for every entry by itself.
     """
     rows = place.train
     numbers: dict[str, Number] = {
@@ -40,6 +41,10 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
         arrays[f"{modality.name}/total"] = sums.total
         arrays[f"{modality.name}/square"] = sums.square
         arrays[f"{modality.name}/count"] = sums.count
+        if place.spec.needs_blank:
+            entries = entry_sums(rows.values[modality.name])
+            arrays[f"{modality.name}/entry_total"] = entries.total
+            arrays[f"{modality.name}/entry_count"] = entries.count
     return numbers, arrays
 
 

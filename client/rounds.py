@@ -58,6 +58,7 @@ def answer(
         return Answer(tested(place, order, model, statistics, keeping), {}, {})
     train, validation = place.on_device(statistics)
     net = place.net(order.modalities)
+    net.use_blanks(statistics)
     whole = keeping.with_private(model, place, order.modalities, order.round)
     load_state(net, whole)
 

@@ -32,6 +32,7 @@ def tested(
     began = time.perf_counter()
     whole, usable = keeping.as_it_ends(model, place, order.round)
     net = place.net(usable)
+    net.use_blanks(statistics)
     load_state(net, whole)
     if place.config.aggregation.finetune_epochs:
         _finetune(net, place, order, whole, statistics, keeping)

@@ -24,7 +24,7 @@ from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
 from fedmce.networks import spec_for
 from fedmce.scope import nodes, participants
 from fedmce.streams import generator
-from fedmce.training import DeviceRows, compiled, pick_device
+from fedmce.training import DeviceRows, compiled, pick_device, with_neighbours
 
 
 @dataclass
@@ -87,7 +87,10 @@ class Workplace:
     def test_on_device(self, statistics: dict[str, Statistics]) -> DeviceRows:
         """Test rows, normalised; only where sites end with models of their own."""
         assert self.test is not None, "this site was not asked to keep test rows"
-        return DeviceRows(self.test, statistics, self.names, pick_device(self.config.training.device))
+        donors = keep_modalities(self.train, self.names, statistics)
+        imputer = with_neighbours(self.config, self.test, donors, statistics, self.names)
+        device = pick_device(self.config.training.device)
+        return DeviceRows(self.test, statistics, self.names, device, imputer=imputer)
 
     @property
     def prior(self) -> npt.NDArray[np.float64]:
@@ -111,7 +114,17 @@ class Workplace:
             whole = [rows for rows in (self.train, self.validation, self.heldout, self.unmasked) if rows is not None]
             parts = [keep_modalities(rows, self.names, statistics) for rows in whole]
             device = pick_device(training.device)
-            on_device = tuple(DeviceRows(rows, statistics, self.names, device, training.resident) for rows in parts)
+            on_device = tuple(
+                DeviceRows(
+                    rows,
+                    statistics,
+                    self.names,
+                    device,
+                    training.resident,
+                    with_neighbours(self.config, rows, parts[0], statistics, self.names),
+                )
+                for rows in parts
+            )
             self._device_rows = {key: on_device}
         return self._device_rows[key]
 

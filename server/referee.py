@@ -50,6 +50,7 @@ class ServerRows:
     ) -> None:
         self._config, self._statistics = config, statistics
         self._net = MultimodalNet(spec).to(pick_device(config.training.device))
+        self._net.use_blanks(statistics)
         check_measurable(dataset, config)
         self._observed: list[ObservedRows] = []
         for name in sorted(participants(config, dataset.sites)):

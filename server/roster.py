@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,18 @@ import numpy as np
 from fedmce.config.schema import ContributionsConfig, RunConfig
 from fedmce.contributions import prior_value, tells_patterns
 from fedmce.errors import WireError
-from fedmce.models import FeatureSums, MultimodalNet, NetworkSpec, Statistics, components, modality_of, pool, state_of
+from fedmce.models import (
+    EntrySums,
+    FeatureSums,
+    MultimodalNet,
+    NetworkSpec,
+    Statistics,
+    blank_sample,
+    components,
+    modality_of,
+    pool,
+    state_of,
+)
 from fedmce.subsets import subset_name
 from fedmce.wire import Arrays
 
@@ -44,6 +55,7 @@ class SiteProfile:
         heldout: the same of rows that never train; None unless ``contributions.source=heldout``.
         class_rows: training rows per class.
         sums: sums of observed entries per modality.
+        entries: sums of each entry by itself; empty unless their mean stands in for what is absent.
     """
 
     site: str
@@ -56,6 +68,7 @@ class SiteProfile:
     class_rows: tuple[int, ...]
     sums: dict[str, FeatureSums]
     test_rows: int = 0
+    entries: dict[str, EntrySums] = field(default_factory=dict)
 
 
 def read_profile(
@@ -85,6 +98,10 @@ def read_profile(
                 for m in spec.modalities
             },
             test_rows=int(report["test_rows"]),
+            entries={
+                m.name: EntrySums(*(sums[f"{m.name}/{part}"] for part in ("entry_total", "entry_count")))
+                for m in (spec.modalities if spec.needs_blank else ())
+            },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"profile of site {site!r}: {error}; the layout of the profile reply is needed") from error
@@ -109,6 +126,13 @@ def read_profile(
         ):
             raise WireError(
                 f"profile of site {site!r}: sums of {modality.name} are not finite {modality.statistics_shape} arrays"
+            )
+        entries = found.entries.get(modality.name)
+        if entries and any(
+            a.shape != modality.shape or not np.isfinite(a).all() for a in (entries.total, entries.count)
+        ):
+            raise WireError(
+                f"profile of site {site!r}: entries of {modality.name} are not finite {modality.shape} arrays"
             )
     return found
 
@@ -207,8 +231,12 @@ class Roster:
         return prior_value("accuracy", np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
 
     def statistics(self, spec: NetworkSpec) -> dict[str, Statistics]:
-        """Pooled mean and standard deviation per modality."""
-        return {m.name: pool({s: p.sums[m.name] for s, p in self.profiles.items()}) for m in spec.modalities}
+        """Pooled mean and standard deviation per modality; the mean of each entry where it stands in for gaps."""
+        pooled = {m.name: pool({s: p.sums[m.name] for s, p in self.profiles.items()}) for m in spec.modalities}
+        if not spec.needs_blank:
+            return pooled
+        entries = {name: {s: p.entries[name] for s, p in self.profiles.items()} for name in pooled}
+        return {name: replace(scale, blank=blank_sample(entries[name], scale)) for name, scale in pooled.items()}
 
     def record_row(self, site: str) -> dict[str, Any]:
         """The site's ``profile`` event."""

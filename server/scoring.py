@@ -22,7 +22,7 @@ from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_st
 from fedmce.scope import participants
 from fedmce.streams import generator
 from fedmce.subsets import LISTED, scored_subsets
-from fedmce.training import DeviceRows, Predictions, empty_tally, measure, pick_device, predict_subsets
+from fedmce.training import DeviceRows, Predictions, empty_tally, measure, pick_device, predict_subsets, rows_at_site
 from server.detail import add_detail, completion_quality, own_patterns
 
 
@@ -52,12 +52,13 @@ class TestRows:
         self._contributions, self._seed = config.contributions, config.seed
         self._metric, self._empty_value = dataset.task.metric, empty_value
         self._net = MultimodalNet(spec).to(self._device)
+        self._net.use_blanks(statistics)
         self._rows: dict[str, DeviceRows] = {}
         for name in sorted(participants(config, dataset.sites)):
             site = dataset.sites[name]
             rows = observe(site, SiteMask(site.sample_ids, site.available), dataset.modalities, "test")
             if rows.rows:
-                self._rows[name] = DeviceRows(rows, statistics, spec.names, self._device)
+                self._rows[name] = rows_at_site(config, dataset, rows, statistics, self._device)
 
     def score(self, state: State, last: bool = False) -> dict[str, Any]:
         """Fields of the ``evaluation`` event: scores, calibration, contributions, interactions, seconds.
@@ -98,7 +99,7 @@ class TestRows:
             )
             rows = observe(self._dataset.sites[name], mask, self._dataset.modalities, "validation")
             if rows.rows:
-                found[name] = DeviceRows(rows, self._statistics, self._net.spec.names, self._device)
+                found[name] = rows_at_site(self._config, self._dataset, rows, self._statistics, self._device)
         return found
 
     def _predicted(self, site: str, rows: DeviceRows) -> tuple[Predictions, Tally]:

@@ -108,8 +108,8 @@ class ComponentStrategy(Strategy):
         self.outcome: RoundOutcome | None = None
         self._config_json = config.to_json()
         self._config_sha256 = text_sha256(self._config_json)
-        scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std")}
-        self._scales = array_record(scales)
+        scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std", "blank")}
+        self._scales = array_record({name: value for name, value in scales.items() if value is not None})
         self._shared = SHARED_RULES.get(config.objective.name)
         self._private_keys: dict[tuple[str, ...], frozenset[str]] = {}
         self._sent: list[Sent] = []

@@ -54,6 +54,7 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     problems += names("model.encoders", "modality", config.model.encoders, modalities)
     problems += missingness_problems(config.missingness, modalities, part)
     problems += _subsets(config.objective, len(modalities))
+    problems += _neighbours(config.model.absent, len(modalities))
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
 
@@ -77,6 +78,14 @@ def _selection(config: RunConfig, sites: list[str]) -> Iterator[str]:
         yield f"sites: {', '.join(twice)} given more than once; needed each site once"
     if not config.sites:
         yield f"sites: given none; needed at least one of {', '.join(sites)}"
+
+
+def _neighbours(absent: str, modalities: int) -> Iterator[str]:
+    if absent == "knn_input" and modalities > AUTO_LIMIT:
+        yield (
+            f"model.absent: given knn_input, with {modalities} modalities; every subset has neighbours of its own, which "
+            f"is done up to {AUTO_LIMIT}. use mean_input"
+        )
 
 
 def _subsets(objective: ObjectiveConfig, modalities: int) -> Iterator[str]:

@@ -113,6 +113,8 @@ def central_problems(config: RunConfig) -> Iterator[str]:
         )
     if objective.name == "shaspec" and config.model.fusion != "shaspec":
         yield f"objective=shaspec: given model.fusion={config.model.fusion}; needed model=shaspec"
+    if absent == "knn_input" and config.missingness.away > 0:
+        yield "missingness.away takes modalities from whole sites, neighbours included; needed 0 with knn_input"
     if absent == "knn_input" and config.contributions.source == "server":
         yield (
             "contributions.source=server measures on rows of no site, which have no neighbours; needed received or "

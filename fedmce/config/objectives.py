@@ -15,6 +15,7 @@ from fedmce.config.baselines import (
     ProxConfig,
     SiteDropoutConfig,
 )
+from fedmce.config.baselines_central import PassionConfig, PythonConfig, RedcoreConfig, ShaspecConfig
 from fedmce.config.section import ObjectiveSection, Section
 
 
@@ -132,6 +133,10 @@ ObjectiveConfig = Annotated[
     TaskObjectiveConfig
     | ModalityDropoutConfig
     | MceConfig
+    | ShaspecConfig
+    | RedcoreConfig
+    | PassionConfig
+    | PythonConfig
     | FlismConfig
     | LateFusionConfig
     | MoonConfig

@@ -22,6 +22,13 @@ from fedmce.config.baselines import (
     SiteDropoutConfig,
     baseline_problems,
 )
+from fedmce.config.baselines_central import (
+    PassionConfig,
+    PythonConfig,
+    RedcoreConfig,
+    ShaspecConfig,
+    central_problems,
+)
 from fedmce.config.datasets import (
     AvDigitsConfig,
     DatasetConfig,
@@ -89,18 +96,22 @@ __all__ = [
     "ObjectiveConfig",
     "OgmGeConfig",
     "PartitionConfig",
+    "PassionConfig",
     "PatternMixtureConfig",
     "PatternProductConfig",
     "PatternTableConfig",
     "PrototypesConfig",
     "ProxConfig",
     "PublishedConfig",
+    "PythonConfig",
     "QualityConfig",
     "RareConfig",
+    "RedcoreConfig",
     "RowShareConfig",
     "RunConfig",
     "Section",
     "ServerOptimiserConfig",
+    "ShaspecConfig",
     "SiteBernoulliConfig",
     "SiteDropoutConfig",
     "SiteFractionConfig",
@@ -117,15 +128,17 @@ class ModelConfig(Section):
     """Encoders, width and fusion of the shared network."""
 
     width: int = Field(32, ge=4, le=1024, description="length of a token")
-    fusion: Literal["additive", "concat", "late", "mean", "residual", "transformer"] = "residual"
+    fusion: Literal["additive", "concat", "late", "mean", "residual", "shaspec", "transformer"] = "residual"
     fusion_hidden: int = Field(32, ge=4, le=1024, description="hidden units of the fused head")
     encoders: dict[str, Literal["conv_image", "conv_spectrogram", "conv_series", "mlp"]] = Field(
         default_factory=dict, description="encoder per modality; default by its kind"
     )
-    absent: Literal["skip", "zero_input"] = Field(
+    absent: Literal["skip", "zero_input", "mean_input", "knn_input", "completed"] = Field(
         "skip",
-        description="skip: an absent modality is never encoded; zero_input: zeros are encoded in its place (baseline)",
+        description="skip: an absent modality is never encoded; zero_input, mean_input, knn_input: zeros, the federated "
+        "mean sample or the mean of similar rows of the site are encoded in its place; completed: its token is guessed",
     )
+    neighbours: int = Field(5, ge=1, description="of absent=knn_input: similar rows")
 
     @property
     def reads_heads(self) -> bool:
@@ -268,15 +281,8 @@ class RunConfig(Section):
             raise ValueError("aggregation.whole_model=true shares everything; needed private=[] and rule=mean")
         if self.is_personal and self.scope == "pooled":
             raise ValueError("scope=pooled has one site; needed aggregation.private=[] and rule=mean")
-        zero, whole = self.model.absent == "zero_input", self.aggregation.whole_model
-        if whole and not zero:
-            raise ValueError(
-                "aggregation.whole_model=true needs model.absent=zero_input: a site cannot train what it never encodes"
-            )
-        if zero and self.objective.name != "task":
-            raise ValueError(
-                f"model.absent=zero_input is plain FedAvg; objective={self.objective.name} needs model.absent=skip"
-            )
+        for problem in central_problems(self):
+            raise ValueError(problem)
         return self
 
     def to_json(self) -> str:

@@ -13,7 +13,7 @@ from fedmce.errors import DataError
 from fedmce.missingness import SiteMask, observe
 from fedmce.record.model_file import LoadedModel, load_model
 from fedmce.scope import participants
-from fedmce.training import DeviceRows, Predictions, pick_device, predict_subsets
+from fedmce.training import DeviceRows, Predictions, pick_device, predict_subsets, rows_at_site
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TrainedRun:
             site = self.dataset.sites[name]
             held = observe(site, SiteMask(site.sample_ids, site.available), self.dataset.modalities, "test")
             if held.rows:
-                found[name] = DeviceRows(held, self.model.statistics, self.model.network.spec.names, device)
+                found[name] = rows_at_site(self.config, self.dataset, held, self.model.statistics, device)
         return found
 
     def every_subset(self, site: str) -> Predictions:

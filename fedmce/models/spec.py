@@ -43,6 +43,11 @@ class NetworkSpec:
     use_completion: str = "off"
 
     @property
+    def needs_blank(self) -> bool:
+        """The federated mean of every entry stands in for some of what is absent."""
+        return self.absent in ("mean_input", "knn_input")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Modality names in order."""
         return tuple(m.name for m in self.modalities)

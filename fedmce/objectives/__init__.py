@@ -7,9 +7,13 @@ from fedmce.objectives import (  # noqa: F401 - importing registers them
     modality_dropout,
     moon,
     ogm_ge,
+    passion,
     prototype_bank,
     prototypes,
     prox,
+    python,
+    redcore,
+    shaspec,
     site_dropout,
     task,
 )

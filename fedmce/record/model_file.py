@@ -41,10 +41,20 @@ def save_model(folder: Path, spec: NetworkSpec, state: State, statistics: Mappin
         "schema": SCHEMA,
         "network": spec.to_dict(),
         "components": components(state),
-        "statistics": {n: {"mean": s.mean.tolist(), "std": s.std.tolist()} for n, s in statistics.items()},
+        "statistics": {n: _scale_tree(s) for n, s in statistics.items()},
         "digest": digest(state),
     }
     write_json(folder / "model.json", tree)
+
+
+def _scale_tree(scale: Statistics) -> dict[str, Any]:
+    blank = {"blank": scale.blank.tolist()} if scale.blank is not None else {}
+    return {"mean": scale.mean.tolist(), "std": scale.std.tolist()} | blank
+
+
+def _scale_of(tree: Mapping[str, Any]) -> Statistics:
+    blank = np.asarray(tree["blank"], np.float32) if "blank" in tree else None
+    return Statistics(np.asarray(tree["mean"], np.float32), np.asarray(tree["std"], np.float32), blank)
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,11 @@ class LoadedModel:
                 present[:, column] = np.isfinite(given[modality.name]).reshape(rows, -1).any(axis=1)
         if available is not None:
             present &= available
+        if self._net.spec.absent == "knn_input" and not present.all():
+            raise DataError(
+                "input: a modality is absent, and model.absent=knn_input fills it from training rows, which do not "
+                "travel with a model; needed every modality of every row. train with model.absent=mean_input instead"
+            )
         if (nothing := np.flatnonzero(~present.any(axis=1))).size:
             raise DataError(f"input: row {int(nothing[0])} holds no modality; each row needs at least one")
         values, position = {}, {}
@@ -155,8 +170,6 @@ def load_model(folder: Path) -> LoadedModel:
     net = MultimodalNet(spec)
     load_state(net, state)
     net.eval()
-    statistics = {
-        n: Statistics(np.asarray(s["mean"], np.float32), np.asarray(s["std"], np.float32))
-        for n, s in tree["statistics"].items()
-    }
+    statistics = {n: _scale_of(s) for n, s in tree["statistics"].items()}
+    net.use_blanks(statistics)
     return LoadedModel(tree["network"], net, statistics)

@@ -1,5 +1,6 @@
 """The local loop and the evaluation of all subsets."""
 
+from fedmce.training.at_site import rows_at_site, with_neighbours
 from fedmce.training.capability import starting_lack, unimodal_values
 from fedmce.training.device import check_compiler, compiled, pick_device
 from fedmce.training.device_rows import DeviceRows
@@ -23,8 +24,10 @@ __all__ = [
     "predict_own",
     "predict_pairs",
     "predict_subsets",
+    "rows_at_site",
     "starting_lack",
     "subset_logits",
     "train_locally",
     "unimodal_values",
+    "with_neighbours",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from fedmce.missingness import ObservedRows
 from fedmce.models import Batch, Statistics, normalise
 from fedmce.objectives.objective import to_device
+from fedmce.training.neighbours import Imputer
 
 FREE_SHARE = 0.5  # of the free memory of a GPU that the rows of a site may take
 
@@ -26,6 +27,7 @@ class DeviceRows:
         device: where batches go.
         resident: ``always``, ``never`` (rows stay in host memory, batches are copied from pinned memory without
             waiting), or ``auto``: if they take at most half of the device's free memory.
+        imputer: fills what rows lack with their neighbours' values (``model.absent=knn_input``).
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class DeviceRows:
         modalities: tuple[str, ...],
         device: torch.device,
         resident: str = "auto",
+        imputer: Imputer | None = None,
     ) -> None:
         self.observed = rows
+        self._imputer = imputer
         self.device = device
-        self._modalities = modalities
+        self._modalities, self._scales = modalities, statistics
         self._targets = torch.from_numpy(rows.targets).to(device)
         values = {
             name: torch.from_numpy(normalise(rows.values[name], statistics[name]))
@@ -48,6 +52,11 @@ class DeviceRows:
         stays = resident == "always" or (resident == "auto" and _fits(values, device))
         self._home = device if stays else torch.device("cpu")
         self._values = {name: value.to(self._home) for name, value in values.items()}
+
+    @property
+    def fills(self) -> bool:
+        """Batches hold a sample of every modality, other rows' means in place of what a row lacks."""
+        return self._imputer is not None
 
     @property
     def count(self) -> int:
@@ -67,6 +76,8 @@ class DeviceRows:
         if mask_bm is not None:
             kept = available & mask_bm
             available = np.where(kept.any(axis=1, keepdims=True), kept, available)
+        if self._imputer is not None:
+            return self.filled(chosen, available)[0], available
         values, position = {}, {}
         for column, name in enumerate(self._modalities):
             where = np.flatnonzero(available[:, column])
@@ -75,6 +86,33 @@ class DeviceRows:
                 position[name] = to_device(where, self.device)
         index = to_device(chosen, self.device)
         return Batch(len(chosen), values, position, self._targets.index_select(0, index), index), available
+
+    def filled(
+        self, chosen: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_]
+    ) -> tuple[Batch, dict[str, tuple[int, int]]]:
+        """Rows with the given members of what they hold, and stand-ins for all else, as a batch.
+
+        Args:
+            chosen: a row of the site per pair, int64 ``(pairs,)``.
+            member_pm: what is looked at of each, bool ``(pairs, modalities)``.
+
+        Returns:
+            The batch, and per modality how many stand-ins there are and how many of these are the federated mean.
+        """
+        assert self._imputer is not None, "these rows have no neighbours"
+        index, every = to_device(chosen, self.device), to_device(np.arange(len(chosen)), self.device)
+        values, position, counts = {}, {}, {}
+        for column, name in enumerate(self._modalities):
+            if name not in self._scales:
+                continue
+            own, other = np.flatnonzero(member_pm[:, column]), np.flatnonzero(~member_pm[:, column])
+            made, by_mean = self._imputer.stand_ins(chosen[other], member_pm[other], column)
+            whole = to_device(made, self.device).new_zeros(len(chosen), *made.shape[1:])
+            whole[to_device(other, self.device)] = to_device(made, self.device)
+            if len(own):
+                whole[to_device(own, self.device)] = self._samples(name, self.observed.slot[chosen[own], column])
+            values[name], position[name], counts[name] = whole, every, (len(other), by_mean)
+        return Batch(len(chosen), values, position, self._targets.index_select(0, index), index), counts
 
     def _samples(self, name: str, slot: npt.NDArray[np.int64]) -> Tensor:
         """Stored samples of a modality, on the device."""

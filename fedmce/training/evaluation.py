@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedmce.contributions import ValueTable
 from fedmce.contributions.values import row_values
+from fedmce.errors import DataError
 from fedmce.metrics import Cells, score_sums
 from fedmce.models import MultimodalNet, logits_with_completion
 from fedmce.objectives.pairs import all_pairs
@@ -121,8 +122,12 @@ def predict_pairs(
         token = net.encode(batch)
         unimodal = net.unimodal(token)
         row_p = torch.from_numpy(row[first:last] - start).to(rows.device)
-        member_pm = torch.from_numpy(members(subset[first:last], len(net.spec.names))).to(rows.device)
-        logits = subset_logits(net, token, row_p, member_pm, unimodal, use_completion)
+        member = members(subset[first:last], len(net.spec.names))
+        if net.spec.absent == "knn_input":
+            logits = _filled_logits(net, rows, row[first:last], member)
+        else:
+            member_pm = torch.from_numpy(member).to(rows.device)
+            logits = subset_logits(net, token, row_p, member_pm, unimodal, use_completion)
         probability.append(logits.double().softmax(dim=1).cpu().numpy())
         if unimodal is not None:
             alone.append(unimodal.double().softmax(dim=2).cpu().numpy())
@@ -131,6 +136,23 @@ def predict_pairs(
     return Predictions(
         row, subset, pattern, found, rows.observed.targets[row], np.concatenate(alone) if alone else None
     )
+
+
+def _filled_logits(
+    net: MultimodalNet, rows: DeviceRows, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_]
+) -> Tensor:
+    """Logits of pairs whose subsets are filled up from neighbours: each pair is a row of its own to the encoders."""
+    if not rows.fills:
+        raise DataError(
+            "model.absent=knn_input: these rows come without training rows of their site to be filled from; needed "
+            "rows of a run's own sites. use model.absent=mean_input for a model that predicts anywhere"
+        )
+    parts = [torch.zeros(0, len(net.spec.classes), device=rows.device)]
+    for at in range(0, len(row), CHUNK):
+        batch, _ = rows.filled(row[at : at + CHUNK], member_pm[at : at + CHUNK])
+        member = torch.from_numpy(member_pm[at : at + CHUNK]).to(rows.device)
+        parts.append(net.fuse(net.encode(batch), torch.arange(batch.rows, device=rows.device), member))
+    return torch.cat(parts)
 
 
 def predict_subsets(net: MultimodalNet, rows: DeviceRows, use_completion: str = "off") -> Predictions:

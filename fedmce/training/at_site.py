@@ -1,0 +1,55 @@
+"""Rows of a site on the device, with what its training rows lend to them where neighbours stand in for gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from fedmce.config.schema import RunConfig
+from fedmce.data import FederatedDataset
+from fedmce.missingness import ObservedRows, draw_site_mask, join_rows, observe
+from fedmce.models import Statistics
+from fedmce.scope import participants
+from fedmce.training.device_rows import DeviceRows
+from fedmce.training.neighbours import Imputer
+
+
+def with_neighbours(
+    config: RunConfig,
+    rows: ObservedRows,
+    donors: ObservedRows | None,
+    statistics: Mapping[str, Statistics],
+    modalities: tuple[str, ...],
+) -> Imputer | None:
+    """What fills the gaps of these rows; None unless ``model.absent=knn_input``."""
+    if config.model.absent != "knn_input":
+        return None
+    return Imputer(rows, donors, statistics, modalities, config.model.neighbours)
+
+
+def rows_at_site(
+    config: RunConfig,
+    dataset: FederatedDataset,
+    rows: ObservedRows,
+    statistics: Mapping[str, Statistics],
+    device: torch.device,
+) -> DeviceRows:
+    """Rows of one site for whoever holds the whole data set (simulation).
+
+    Donors are the training rows of the same site under the masks of the run (all sites' with ``scope=pooled``); a
+    site that never trains has none, so that the federated mean stands in.
+    """
+    names = tuple(modality.name for modality in dataset.modalities)
+    donors = _training_rows(config, dataset, rows.site) if config.model.absent == "knn_input" else None
+    imputer = with_neighbours(config, rows, donors, statistics, names)
+    return DeviceRows(rows, statistics, names, device, imputer=imputer)
+
+
+def _training_rows(config: RunConfig, dataset: FederatedDataset, site: str) -> ObservedRows:
+    everybody = sorted(participants(config, dataset.sites))
+    found = []
+    for name in everybody if config.scope == "pooled" else [site]:
+        mask, _ = draw_site_mask(dataset, dataset.sites[name], config.missingness, config.seed)
+        found.append(observe(dataset.sites[name], mask, dataset.modalities, "train"))
+    return join_rows(site, found)
