@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, server_step, weighted_mean
 from fedmce.config.schema import AggregationConfig, RunConfig
 from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
-from fedmce.models import modality_of, select
+from fedmce.models import State, modality_of, select
 from fedmce.objectives import SHARED
+from fedmce.objectives.objective import Arrays
 from fedmce.objectives.shared import Said
+from fedmce.personal import in_second_stage
 from server.gate import Accepted
+from server.personal import fusion_by_cluster, mixed_by_attention
 from server.roster import Roster
 from server.state import GlobalState
 
@@ -66,17 +67,48 @@ def read_contributions(
     )
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a round's replies lead to.
+
+    Attributes:
+        state: the next state.
+        weights: per component and site.
+        personal: what the record says of states per site; empty with ``rule=mean``.
+    """
+
+    state: GlobalState
+    weights: dict[str, dict[str, float]]
+    personal: dict[str, Any] = field(default_factory=dict)
+
+
 def aggregate(
     state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig, insight: Insight
-) -> tuple[GlobalState, dict[str, dict[str, float]]]:
-    """Average each component over the accepted sites that trained it, and take the server's step.
+) -> Step:
+    """Average each component over the accepted sites that trained it, take the server's step, mix states per site.
 
-    Returns:
-        The next state and the weights per component and site. A component that no accepted reply
-        trained stays bitwise as it was, and so does what the server optimiser remembers of it.
+    A component that no accepted reply trained stays bitwise as it was, and so does what the server optimiser
+    remembers of it. In Harmony's stage 2 the common model stays as stage 1 left it.
     """
-    told = config.aggregation
-    model, optimiser, weights = dict(state.model), dict(state.optimiser), {}
+    shared = _merged(state, accepted, roster, config)
+    fresh = replace(state, round=state.round + 1, quality=insight.state, shared=shared)
+    if in_second_stage(config, fresh.round):
+        personal, log = fusion_by_cluster(state.personal, shared, accepted, config)
+        return Step(replace(fresh, personal=personal), {}, log)
+    model, optimiser, weights = _means(state, accepted, roster, config.aggregation, insight)
+    fresh = replace(fresh, model=model, optimiser=optimiser)
+    if config.aggregation.rule == "fedmsplit":
+        personal, log = mixed_by_attention(state.personal, accepted)
+        return Step(replace(fresh, personal=personal), weights, log)
+    return Step(fresh, weights)
+
+
+def _means(
+    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, told: AggregationConfig, insight: Insight
+) -> tuple[State, dict[str, Arrays], dict[str, dict[str, float]]]:
+    """Next model, what the server optimiser remembers, and weights."""
+    model, optimiser = dict(state.model), dict(state.optimiser)
+    weights: dict[str, dict[str, float]] = {}
     for component in roster.components:
         rows = {s: r.rows[component] for s, r in sorted(accepted.items()) if r.rows.get(component, 0) > 0}
         if not rows:
@@ -90,8 +122,7 @@ def aggregate(
         model |= stepped
         if kept:
             optimiser[component] = kept
-    fresh = replace(state, round=state.round + 1, model=model, quality=insight.state, optimiser=optimiser)
-    return replace(fresh, shared=_merged(state, accepted, roster, config)), weights
+    return model, optimiser, weights
 
 
 def _rule(config: AggregationConfig, component: str) -> str:
@@ -113,9 +144,7 @@ def _ratios(
     return {site: insight.quality.get(site, {}).get(modality or "", 1.0) for site in rows}
 
 
-def _merged(
-    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig
-) -> dict[str, npt.NDArray[np.float32]]:
+def _merged(state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig) -> Arrays:
     """Shared arrays after this round."""
     if config.objective.name not in SHARED:
         return state.shared

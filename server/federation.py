@@ -18,9 +18,7 @@ from fedmce.config.schema import EngineConfig, RunConfig
 from fedmce.contributions import is_exact, measured_how
 from fedmce.data import FederatedDataset
 from fedmce.missingness import MaskSet, draw_masks
-from fedmce.models import MultimodalNet, state_of
 from fedmce.networks import spec_for
-from fedmce.objectives import SHARED
 from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
@@ -29,7 +27,7 @@ from server.profile_round import ProfileRound, profile_round
 from server.referee import ServerRows
 from server.rounds import run_rounds
 from server.scoring import TestRows
-from server.state import GlobalState
+from server.state import first_state
 from server.strategy import ComponentStrategy
 
 LIBRARIES = ("flwr", "torch", "numpy", "pydantic", "hydra-core", "safetensors")
@@ -68,12 +66,9 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     roster = profiled.roster
     _record_start(record, config, dataset, masks, profiled)
     statistics = roster.statistics(spec)
-    model = state_of(MultimodalNet(spec, seed=config.seed))
-    rule = SHARED.get(config.objective.name)
-    state = GlobalState(0, model, shared=rule.initial(config.objective, spec, model) if rule else {})
     by_server = config.contributions.source == "server"
     referee = ServerRows(dataset, config, spec, statistics) if by_server else None
-    strategy = ComponentStrategy(shared, spec, roster, statistics, state, referee)
+    strategy = ComponentStrategy(shared, spec, roster, statistics, first_state(config, spec), referee)
     # Models that only a site has are scored where they are.
     tests = None if config.is_personal else TestRows(dataset, config, spec, statistics, roster.empty_value)
     run_rounds(grid, strategy, record, tests.score if tests else None, dataset.task.metric)

@@ -45,7 +45,8 @@ def run_rounds(
         timing = {"aggregate_s": handling_s} | _site_seconds(outcome)
         timing["evaluate_s"] += fields["seconds"] if fields else 0.0
         timing["total_s"] = time.perf_counter() - began
-        record.write("round", round=number, void=outcome.void, **round_fields(outcome), timing=timing)
+        beside = {"personal": outcome.personal} if outcome.personal else {}
+        record.write("round", round=number, void=outcome.void, **round_fields(outcome), **beside, timing=timing)
         _record_site_scores(record, outcome, strategy, number - 1, metric)
         if fields is not None:
             record.write("evaluation", round=number, **fields)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fedmce.aggregation import QualityState
-from fedmce.models import State
+from fedmce.config.schema import RunConfig
+from fedmce.models import MultimodalNet, NetworkSpec, State, state_of
+from fedmce.objectives import SHARED
 from fedmce.objectives.objective import Arrays
 
 
@@ -28,3 +32,16 @@ class GlobalState:
     shared: Arrays = field(default_factory=dict)
     optimiser: dict[str, Arrays] = field(default_factory=dict)
     personal: dict[str, State] = field(default_factory=dict)
+
+
+def first_state(config: RunConfig, spec: NetworkSpec) -> GlobalState:
+    """What the server starts from: initial values from the seed, the same for every method.
+
+    Harmony's stage 1 has unimodal networks and no fusion: what a residual fusion adds to the unimodal logits starts
+    at 0, so that a site without stage 2 answers with its heads alone.
+    """
+    model = state_of(MultimodalNet(spec, seed=config.seed))
+    if config.aggregation.rule == "harmony":
+        model |= {key: np.zeros_like(value) for key, value in model.items() if key.startswith("fusion/out.")}
+    rule = SHARED.get(config.objective.name)
+    return GlobalState(0, model, shared=rule.initial(config.objective, spec, model) if rule else {})

@@ -7,8 +7,8 @@ our round loop calls them so that deadlines, verdicts and the record stay in our
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -30,10 +30,11 @@ from fedmce.flower_compat import (
 from fedmce.metrics import COMPLETED
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, component_of, components, private_keys
 from fedmce.objectives import SHARED as SHARED_RULES
-from fedmce.personal import kept_down, kept_up
+from fedmce.personal import kept_down, kept_up, sits_out
 from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
 from server.aggregate import Insight, aggregate, read_contributions
 from server.gate import Accepted, Expectation, Refused, gate
+from server.personal import has_own
 from server.roster import Roster
 from server.state import GlobalState
 
@@ -62,6 +63,7 @@ class RoundOutcome:
         down_by_component: array bytes per site and component.
         up_by_component: array bytes per site and component.
         void: too few accepted replies; the model is as it was.
+        personal: what is known of states per site; empty with ``rule=mean``.
     """
 
     verdicts: dict[str, Accepted | Refused]
@@ -72,6 +74,7 @@ class RoundOutcome:
     down_by_component: dict[str, dict[str, int]]
     up_by_component: dict[str, dict[str, int]]
     void: bool
+    personal: dict[str, Any] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, Accepted]:
@@ -103,6 +106,8 @@ class ComponentStrategy(Strategy):
     ) -> None:
         if (referee is None) == (config.contributions.source == "server"):
             raise ConfigError("contributions.source=server needs a referee with rows at the server, others need none")
+        if config.aggregation.rule == "harmony" and all(len(roster.modalities(site)) < 2 for site in roster.profiles):
+            raise ConfigError("aggregation.rule=harmony: no site holds two modalities, which stage 2 needs")
         self._referee = referee
         self.config, self.spec, self.roster, self.state = config, spec, roster, state
         self.outcome: RoundOutcome | None = None
@@ -143,8 +148,9 @@ class ComponentStrategy(Strategy):
             self.outcome = replace(outcome, void=True)
             return None, None
         assert outcome.insight is not None
-        self.state, weights = aggregate(self.state, accepted, self.roster, self.config, outcome.insight)
-        self.outcome = replace(outcome, weights=weights)
+        step = aggregate(self.state, accepted, self.roster, self.config, outcome.insight)
+        self.state = step.state
+        self.outcome = replace(outcome, weights=step.weights, personal=step.personal)
         self._committed = array_record(self.state.model)
         return self._committed, MetricRecord({"accepted": len(accepted)})
 
@@ -158,14 +164,20 @@ class ComponentStrategy(Strategy):
 
     def _messages(self, server_round: int, arrays: ArrayRecord, task: Task) -> list[Message]:
         model = self.state.model if arrays is self._committed else arrays_of(arrays)  # decode what is not ours
-        self._sent = [self._message(site, server_round, arrays, model, task) for site in self.roster.profiles]
+        asked = [
+            site
+            for site in self.roster.profiles
+            if task != "train" or not sits_out(self.config, server_round, len(self.roster.modalities(site)))
+        ]
+        self._sent = [self._message(site, server_round, arrays, model, task) for site in asked]
         return [sent.message for sent in self._sent]
 
     def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: State, task: Task) -> Sent:
         whole = task == "test"  # whoever scores test rows reads every modality that it can
         granted = set(self.roster.components if whole else self.roster.granted(site))
         held = self.roster.names if whole else self.roster.modalities(site)
-        kept = self._private(kept_down(self.config, server_round + whole))
+        own_there = not whole and has_own(self.state.shared, site)
+        kept = self._private(kept_down(self.config, has_own=own_there))
         own = self.state.personal.get(site, {})
         part = {k: own.get(k, v) for k, v in model.items() if component_of(k) in granted and k not in kept}
         order = Order(

@@ -2,7 +2,16 @@
 
 from fedmce.aggregation.mean import weighted_mean
 from fedmce.aggregation.quality import QualityState, quality
-from fedmce.aggregation.server_optimiser import server_step
+from fedmce.aggregation.server_optimiser import is_parameter, server_step
 from fedmce.aggregation.weighting import WEIGHTINGS, saturated, weighting
 
-__all__ = ["WEIGHTINGS", "QualityState", "quality", "saturated", "server_step", "weighted_mean", "weighting"]
+__all__ = [
+    "WEIGHTINGS",
+    "QualityState",
+    "is_parameter",
+    "quality",
+    "saturated",
+    "server_step",
+    "weighted_mean",
+    "weighting",
+]

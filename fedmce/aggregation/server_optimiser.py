@@ -14,7 +14,12 @@ import numpy.typing as npt
 from fedmce.config.schema import ServerOptimiserConfig
 
 Floats = dict[str, npt.NDArray[np.float32]]
-NOT_STEPPED = ("running_mean", "running_var", "num_batches_tracked")  # statistics, not parameters: plain means
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def is_parameter(key: str) -> bool:
+    """Whether steps move it; statistics of batch normalisation are averaged alone: a step could turn a variance negative."""
+    return key.rpartition("/")[2].rpartition(".")[2] not in STATISTICS
 
 
 def server_step(
@@ -42,7 +47,7 @@ def server_step(
     state: Floats = {}
     kept: Floats = {}
     for key in mean:
-        if key.rpartition(".")[2].rpartition("/")[2] in NOT_STEPPED:
+        if not is_parameter(key):
             state[key] = mean[key]
             continue
         x = old[key].astype(np.float64)

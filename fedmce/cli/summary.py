@@ -33,8 +33,11 @@ def print_summary(folder: Path, result: dict[str, Any]) -> None:
     console.print()
     console.print("missing share of training rows, per site")
     console.print(_availability(result))
-    console.print(f"\ncontribution per modality ({_index(result)} on test rows)")
-    console.print(_contributions(result))
+    if result["contributions"]:
+        console.print(f"\ncontribution per modality ({_index(result)} on test rows)")
+        console.print(_contributions(result))
+    else:
+        console.print("\ncontribution per modality on test rows: not measured, since every site has a model of its own")
     console.print()
     for text in result.get("caution", ()):
         console.print(f"caution: {text}")

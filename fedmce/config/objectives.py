@@ -16,6 +16,7 @@ from fedmce.config.baselines import (
     SiteDropoutConfig,
 )
 from fedmce.config.baselines_central import PassionConfig, PythonConfig, RedcoreConfig, ShaspecConfig
+from fedmce.config.baselines_server import FedMSplitConfig, HarmonyConfig, ScaffoldConfig
 from fedmce.config.section import ObjectiveSection, Section
 
 
@@ -133,6 +134,9 @@ ObjectiveConfig = Annotated[
     TaskObjectiveConfig
     | ModalityDropoutConfig
     | MceConfig
+    | ScaffoldConfig
+    | HarmonyConfig
+    | FedMSplitConfig
     | ShaspecConfig
     | RedcoreConfig
     | PassionConfig

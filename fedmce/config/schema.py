@@ -29,6 +29,7 @@ from fedmce.config.baselines_central import (
     ShaspecConfig,
     central_problems,
 )
+from fedmce.config.baselines_server import FedMSplitConfig, HarmonyConfig, ScaffoldConfig, server_problems
 from fedmce.config.datasets import (
     AvDigitsConfig,
     DatasetConfig,
@@ -76,9 +77,11 @@ __all__ = [
     "ContributionsConfig",
     "DatasetConfig",
     "EngineConfig",
+    "FedMSplitConfig",
     "FileConfig",
     "FlismConfig",
     "HaptConfig",
+    "HarmonyConfig",
     "HeartDiseaseConfig",
     "ImbalancedConfig",
     "LateFusionConfig",
@@ -109,6 +112,7 @@ __all__ = [
     "RedcoreConfig",
     "RowShareConfig",
     "RunConfig",
+    "ScaffoldConfig",
     "Section",
     "ServerOptimiserConfig",
     "ShaspecConfig",
@@ -139,6 +143,9 @@ class ModelConfig(Section):
         "mean sample or the mean of similar rows of the site are encoded in its place; completed: its token is guessed",
     )
     neighbours: int = Field(5, ge=1, description="of absent=knn_input: similar rows")
+    normalisation: Literal["none", "batch"] = Field(
+        "none", description="batch: batch normalisation after the convolutions and hidden layers of encoders"
+    )
 
     @property
     def reads_heads(self) -> bool:
@@ -189,6 +196,9 @@ class AggregationConfig(Section):
     clusters: int = Field(3, ge=1, description="of rule=harmony: clusters of sites by how far their encoders moved")
     private: tuple[Literal["encoder", "projection", "head", "completion", "fusion", "normalisation"], ...] = Field(
         (), description="kinds of components that never leave a site; then sites score their test rows themselves"
+    )
+    finetune_epochs: int = Field(
+        0, ge=0, description="epochs that a site trains its heads and fusion alone before it scores its test rows"
     )
     server: ServerOptimiserConfig = ServerOptimiserConfig.model_validate({})
     saturation_rows: float | None = Field(
@@ -271,17 +281,16 @@ class RunConfig(Section):
     @property
     def is_personal(self) -> bool:
         """Sites end with models of their own, which only they can score."""
-        return bool(self.aggregation.private) or self.aggregation.rule != "mean"
+        told = self.aggregation
+        return bool(told.private) or told.rule != "mean" or told.finetune_epochs > 0
 
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
-        for problem in baseline_problems(self):
+        for problem in server_problems(self):
             raise ValueError(problem)
-        if self.is_personal and self.aggregation.whole_model:
-            raise ValueError("aggregation.whole_model=true shares everything; needed private=[] and rule=mean")
-        if self.is_personal and self.scope == "pooled":
-            raise ValueError("scope=pooled has one site; needed aggregation.private=[] and rule=mean")
         for problem in central_problems(self):
+            raise ValueError(problem)
+        for problem in baseline_problems(self):
             raise ValueError(problem)
         return self
 

@@ -28,6 +28,7 @@ class NetworkSpec:
         completion: completion heads exist.
         completion_target: what they predict, ``token`` or ``fused_token``.
         use_completion: whether a completed token stands in for an absent one when the model is used.
+        normalisation: of the hidden layers of encoders, ``none`` or ``batch``.
     """
 
     modalities: tuple[Modality, ...]
@@ -41,6 +42,7 @@ class NetworkSpec:
     completion: bool
     completion_target: str = "token"
     use_completion: str = "off"
+    normalisation: str = "none"
 
     @property
     def needs_blank(self) -> bool:
@@ -90,4 +92,5 @@ def network_spec(
         completion=needs_completion and len(dataset.modalities) > 1,
         completion_target=completion_target,
         use_completion=use_completion,
+        normalisation=model.normalisation,
     )

@@ -1,7 +1,9 @@
 """Local objectives."""
 
 from fedmce.objectives import (  # noqa: F401 - importing registers them
+    fedmsplit,
     flism,
+    harmony,
     late_fusion,
     mce,
     modality_dropout,
@@ -13,6 +15,7 @@ from fedmce.objectives import (  # noqa: F401 - importing registers them
     prox,
     python,
     redcore,
+    scaffold,
     shaspec,
     site_dropout,
     task,

@@ -33,6 +33,8 @@ def needs(group: str, choice: str) -> list[str]:
         ("aggregation", "inverse_entropy"): ["method=flism"],
         ("objective", "late_fusion"): ["model=late"],
         ("objective", "ogm_ge"): ["training.optimiser=sgd"],
+        ("objective", "harmony"): ["aggregation.rule=harmony"],
+        ("objective", "scaffold"): ["training.optimiser=sgd", "training.momentum=0"],
         ("missingness", "pattern_table"): ["missingness.patterns={image:1,image+audio:2}"],
         ("missingness", "file"): ["missingness.path=masks.npz"],
     }

@@ -20,11 +20,10 @@ from fedmce.cli.compose import load_config
 from fedmce.config.schema import NaturalConfig, RunConfig, SitewiseConfig, TrainingConfig
 from fedmce.data import FederatedDataset, Modality, SiteRows, Task
 from fedmce.flower_compat import Message
-from fedmce.models import MultimodalNet, state_of
 from fedmce.networks import spec_for
 from server.exchange import exchange
 from server.profile_round import profile_round
-from server.state import GlobalState
+from server.state import GlobalState, first_state
 from server.strategy import ComponentStrategy
 from simulations.engines.inprocess import InProcessGrid
 
@@ -147,7 +146,7 @@ def open_federation(config: RunConfig, dataset: FederatedDataset, client_app: An
     spec = spec_for(dataset, config)
     grid = InProcessGrid(client_app, len(dataset.sites), run)
     roster = profile_round(grid, config, spec, len(dataset.sites)).roster
-    initial = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
+    initial = first_state(config, spec)
     return Federation(grid, ComponentStrategy(config, spec, roster, roster.statistics(spec), initial), initial)
 
 
