@@ -35,9 +35,9 @@ def missingness_problems(config: MissingnessConfig, modalities: Sequence[str], s
         yield from _rates(rates, modalities)
     if isinstance(config, RareConfig | NestedConfig):
         yield from names("missingness.modality", "modality", [config.modality], modalities)
+    if isinstance(config, ImbalancedConfig | PatternProductConfig):
+        yield from _one_each(config.in_order, modalities)
     match config:
-        case ImbalancedConfig():
-            yield from _one_each(config.in_order, modalities)
         case MarConfig() if config.by is not None:
             yield from names("missingness.by", "modality", [config.by], modalities)
         case PatternProductConfig() if len(modalities) > EXACT_LIMIT:

@@ -78,7 +78,16 @@ class HaptConfig(Section):
     )
     validation_rows: int = Field(50, ge=0, description="validation windows per person who trains")
     test_rows: int | None = Field(100, ge=10, description="test windows per unseen person, drawn by seed; null = all")
+    signals: tuple[Literal["gravity", "body", "gyro"], ...] = Field(
+        ("gravity", "body", "gyro"), min_length=1, description="signals that take part"
+    )
     axes: bool = Field(False, description="each axis of each signal is a modality of its own: nine in all")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> HaptConfig:
+        if len(set(self.signals)) != len(self.signals):
+            raise ValueError(f"signals: given {list(self.signals)}; each signal once")
+        return self
 
 
 DatasetConfig = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedmce.config.section import Rate, Section
 
@@ -41,3 +41,11 @@ class MaskedSection(Section):
         0.0,
         description="in each round each modality of a site is away with this probability; a site keeps one at least",
     )
+
+    @model_validator(mode="after")
+    def _places_stay(self) -> MaskedSection:
+        if self.bind == "position" and self.on_empty == "drop":
+            raise ValueError(
+                "on_empty: given drop with bind=position; places hide, no row is lost. use restore or redraw"
+            )
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,16 +20,13 @@ class McarConfig(MaskedSection):
     rounding: Rounding = Field("nearest", description=ROUNDING)
 
 
-class ImbalancedConfig(MaskedSection):
-    """One missing rate per modality, the same at every site."""
+class RatesSection(MaskedSection):
+    """One rate per modality, by name or in data set order."""
 
-    name: Literal["imbalanced"] = "imbalanced"
     rates: dict[str, Rate] = Field(description="missing share of each modality's rows, e.g. {audio: 0.8, image: 0.2}")
     in_order: tuple[Rate, ...] | None = Field(
         None, description="the rates in data set order instead, e.g. [0.2, 0.5, 0.8]; rates is then empty"
     )
-    draw: Draw = Field("exact", description=DRAW)
-    rounding: Rounding = Field("nearest", description=ROUNDING)
 
     @model_validator(mode="before")
     @classmethod
@@ -38,13 +36,26 @@ class ImbalancedConfig(MaskedSection):
             return given | {"rates": {}}
         return given
 
+    def named(self, modalities: Sequence[str]) -> dict[str, float]:
+        """Rate of every modality; 0 where none is given."""
+        if self.in_order is not None:
+            return dict(zip(modalities, self.in_order, strict=True))
+        return {name: self.rates.get(name, 0.0) for name in modalities}
 
-class PatternProductConfig(MaskedSection):
+
+class ImbalancedConfig(RatesSection):
+    """One missing rate per modality, the same at every site."""
+
+    name: Literal["imbalanced"] = "imbalanced"
+    draw: Draw = Field("exact", description=DRAW)
+    rounding: Rounding = Field("nearest", description=ROUNDING)
+
+
+class PatternProductConfig(RatesSection):
     """Every pattern gets its share under independence as a count (PASSION)."""
 
     name: Literal["pattern_product"] = "pattern_product"
     on_empty: Literal["restore", "redraw", "drop"] = Field("redraw", description="of rows that no pattern got")
-    rates: dict[str, Rate] = Field(description="missing share of each modality's rows, e.g. {audio: 0.8, image: 0.2}")
     least: int = Field(1, ge=0, description="rows that every possible non-empty pattern gets at least, while they last")
     rounding: Rounding = Field("floor", description=ROUNDING)
 

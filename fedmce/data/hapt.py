@@ -173,13 +173,13 @@ def site_name(person: int) -> str:
     return f"person{person:02d}"
 
 
-def _modalities(axes: bool) -> tuple[Modality, ...]:
+def _modalities(config: HaptConfig) -> tuple[Modality, ...]:
     # Statistics per axis, pooled over time: where gravity points is what tells postures apart.
-    if not axes:
-        return tuple(Modality(name, "series", (3, WINDOW), units, pooled_axes=(1,)) for name, units in UNITS.items())
+    if not config.axes:
+        return tuple(Modality(name, "series", (3, WINDOW), UNITS[name], pooled_axes=(1,)) for name in config.signals)
     return tuple(
-        Modality(f"{name}_{axis}", "series", (1, WINDOW), units, pooled_axes=(1,))
-        for name, units in UNITS.items()
+        Modality(f"{name}_{axis}", "series", (1, WINDOW), UNITS[name], pooled_axes=(1,))
+        for name in config.signals
         for axis in "xyz"
     )
 
@@ -187,7 +187,8 @@ def _modalities(axes: bool) -> tuple[Modality, ...]:
 def _site(table: Recordings, person: int, config: HaptConfig, seed: int) -> SiteRows:
     parts = _splits(table, person, config, seed)
     windows = np.concatenate(list(parts.values()))
-    features = signals(table, windows)
+    measured = signals(table, windows)
+    features: dict[str, npt.NDArray[np.float32]] = {str(name): measured[name] for name in config.signals}
     if config.axes:
         features = {f"{name}_{a}": v[:, i, None] for name, v in features.items() for i, a in enumerate("xyz")}
     return SiteRows(
@@ -205,12 +206,12 @@ def load(config: HaptConfig, data_dir: Path | None, seed: int) -> FederatedDatas
     """Load windows of six activities; the 21 people who train come first, then the nine who are tested.
 
     Args:
-        config: windows per person and split, and whether each axis is a modality of its own.
+        config: windows per person and split, which signals, and whether each axis is a modality of its own.
         data_dir: holds ``hapt/hapt_labelled_signals.npz``.
         seed: root of the draws.
 
     Returns:
-        Series ``gravity``, ``body``, ``gyro`` of (3, 128), or with ``axes`` nine of (1, 128): ``gravity_x``, ... No
+        Series ``gravity``, ``body``, ``gyro`` (or some of them) of (3, 128), or with ``axes`` nine of (1, 128): ``gravity_x``, ... No
         training window shares a sample with a validation window.
 
     Raises:
@@ -221,7 +222,7 @@ def load(config: HaptConfig, data_dir: Path | None, seed: int) -> FederatedDatas
     people = sorted(set(table.person.tolist()), key=lambda person: (person in TEST_PEOPLE, person))
     if not people:
         raise DataError("hapt: no window in the file; needed segments of activities 1 to 6")
-    modalities = _modalities(config.axes)
+    modalities = _modalities(config)
     return FederatedDataset(
         name="hapt",
         modalities=modalities,

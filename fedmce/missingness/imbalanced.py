@@ -14,6 +14,5 @@ from fedmce.missingness.mechanism import Hidden, Rates, SiteView, mechanism
 @mechanism("imbalanced")
 def imbalanced(config: ImbalancedConfig, view: SiteView) -> tuple[Hidden, Rates]:
     """Hide each modality's rows at its rate, exact count per site or row by row."""
-    ordered = config.in_order
-    rates = dict(config.rates) if ordered is None else dict(zip(view.modalities, ordered, strict=True))
+    rates = config.named(view.modalities)
     return hide_by_rates(view, rates, config.draw, config.rounding), rates

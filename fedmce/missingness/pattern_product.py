@@ -18,10 +18,11 @@ from fedmce.subsets import members
 @mechanism("pattern_product")
 def pattern_product(config: PatternProductConfig, view: SiteView) -> tuple[Hidden, Rates]:
     """Hide what each row's pattern lacks; rows that no pattern got lack everything, for ``on_empty`` to settle."""
-    keep = np.array([1.0 - config.rates.get(m, 0.0) for m in view.modalities])
+    rates = config.named(view.modalities)
+    keep = 1.0 - np.array(list(rates.values()))
     held = members(np.arange(1, 1 << len(keep)), len(keep))  # (patterns, modalities)
     weights = np.where(held, keep, 1.0 - keep).prod(axis=1)
     numbers = counts(weights, len(view.sample_ids), config.rounding, config.least)
     hidden, dealt = np.ones_like(view.available), view.lot("pattern-product")
     hidden[dealt[: numbers.sum()]] = ~np.repeat(held, numbers, axis=0)
-    return hidden & view.available, {m: config.rates.get(m, 0.0) for m in view.modalities}
+    return hidden & view.available, rates

@@ -164,3 +164,15 @@ def test_each_axis_can_be_a_modality_of_its_own(data: FederatedDataset) -> None:
     for signal in ("gravity", "body", "gyro"):
         joined = np.concatenate([nine.sites["person03"].features[f"{signal}_{a}"] for a in "xyz"], axis=1)
         np.testing.assert_array_equal(joined, data.sites["person03"].features[signal])
+
+
+@needs("hapt")
+def test_the_signals_that_take_part_are_a_matter_of_choice(data: FederatedDataset) -> None:
+    two = load_dataset(HaptConfig(signals=("gyro", "body")), DATA_DIR, 0)
+    assert [m.name for m in two.modalities] == ["gyro", "body"]
+    site, whole = two.sites["person03"], data.sites["person03"]
+    assert site.available.shape == (len(whole.sample_ids), 2)
+    assert site.sample_ids == whole.sample_ids
+    np.testing.assert_array_equal(site.features["body"], whole.features["body"])
+    axes = load_dataset(HaptConfig(signals=("gyro",), axes=True), DATA_DIR, 0)
+    assert [m.name for m in axes.modalities] == ["gyro_x", "gyro_y", "gyro_z"]

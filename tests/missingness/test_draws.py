@@ -8,11 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmce.cli.compose import load_config
-from fedmce.config.schema import ImbalancedConfig, NaturalConfig, SitewiseConfig
+from fedmce.config.schema import (
+    BurstyConfig,
+    ImbalancedConfig,
+    MarConfig,
+    McarConfig,
+    MnarConfig,
+    NaturalConfig,
+    NestedConfig,
+    PatternMixtureConfig,
+    PatternProductConfig,
+    PatternTableConfig,
+    RareConfig,
+    RowShareConfig,
+    SiteBernoulliConfig,
+    SiteFractionConfig,
+    SiteTableConfig,
+    SitewiseConfig,
+    TwoLevelConfig,
+)
 from fedmce.data import load_dataset
 from fedmce.data.dataset import FederatedDataset, SiteRows
 from fedmce.missingness import draw_masks, draw_site_mask
@@ -24,8 +42,39 @@ RULES = [
     ImbalancedConfig(rates={"a": 0.3, "b": 0.7}),
     ImbalancedConfig(rates={"a": 0.3, "b": 0.7}, draw="independent"),
     SITEWISE,
+    McarConfig(rate=0.4, on_empty="redraw"),
+    PatternProductConfig(rates={"a": 0.6, "b": 0.5, "c": 0.2}),
+    PatternTableConfig(patterns={"a": 1, "a+b": 2, "nothing": 1}, rounding="floor"),
+    PatternMixtureConfig(complete=0.4),
+    NestedConfig(modality="b", share=0.3),
+    NestedConfig(modality="b", per_class=2, order="file"),
+    BurstyConfig(rate=0.4, mean_length=3),
+    MarConfig(by="a", rate=0.4),
+    MarConfig(by=None, rate=0.4),
+    MnarConfig(by="value", rate=0.4),
+    MnarConfig(by="label", rate=0.4),
+    SiteBernoulliConfig(rate=0.5),
+    SiteBernoulliConfig(rate=0.5, on_empty="redraw"),
+    SiteTableConfig(sets={"north": ("a",), "x": (1, 2)}, block_rows=0.5, block_modalities=0.5),
+    RareConfig(modality="b", holders=("north",)),
 ]
+# By definition these draw some of the sites, or some rows of all sites together.
+DRAW_SITES = [
+    RareConfig(modality="b", holders=0.5),
+    SiteFractionConfig(share=0.5),
+    TwoLevelConfig(sites=0.5, share=0.6),
+    RowShareConfig(share=0.6),
+    PatternTableConfig(patterns={"a": 1, "b+c": 1}, scope="all"),
+    SiteBernoulliConfig(rate=0.5, seeding="fedmultimodal"),
+    SiteTableConfig(in_order=(("a",), ("b",), ("a", "c"), ("c",)), choose="seed"),
+]
+FEW = settings(max_examples=12)  # of each of some twenty rules
 NAMES = ("north", "south", "east", "west")
+
+
+def name_of(rule: Any) -> str:
+    given = {key: value for key, value in rule.model_dump(exclude_defaults=True).items() if key != "rates"}
+    return "-".join([rule.name, *(f"{key}={value}" for key, value in given.items())])
 
 
 def world(rows: int = 20, names: Sequence[str] = NAMES) -> FederatedDataset:
@@ -54,7 +103,7 @@ def take(site: SiteRows, rows: Sequence[int]) -> SiteRows:
     )
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.name}-{getattr(r, 'draw', '')}")
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
 def test_adding_and_removing_sites_moves_no_other_mask(rule: Any) -> None:
     whole = by_sample(world(), rule)
     for count in (1, 2, 3):
@@ -62,7 +111,8 @@ def test_adding_and_removing_sites_moves_no_other_mask(rule: Any) -> None:
         assert part == {sample: whole[sample] for sample in part}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.name}-{getattr(r, 'draw', '')}")
+@pytest.mark.parametrize("rule", [*RULES, *DRAW_SITES], ids=name_of)
+@FEW
 @given(chosen=st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
 def test_the_sites_that_take_part_and_their_order_move_no_mask(rule: Any, chosen: list[str]) -> None:
     dataset = world(6)
@@ -75,7 +125,8 @@ def test_the_sites_that_take_part_and_their_order_move_no_mask(rule: Any, chosen
         )
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.name}-{getattr(r, 'draw', '')}")
+@pytest.mark.parametrize("rule", [*RULES, *DRAW_SITES[:5]], ids=name_of)
+@FEW
 @given(order=st.permutations(range(12)))
 def test_the_order_of_rows_moves_no_mask(rule: Any, order: list[int]) -> None:
     site = make_site("x", np.ones((12, 3), dtype=bool))
@@ -99,6 +150,26 @@ def test_rows_of_one_site_do_not_move_the_masks_of_another() -> None:
         assert all(long[sample] == short[sample] for sample in first.sample_ids)
 
 
+@pytest.mark.parametrize("rule", [r for r in DRAW_SITES if getattr(r, "seeding", "") != "fedmultimodal"], ids=name_of)
+def test_a_draw_of_sites_does_not_depend_on_their_order(rule: Any) -> None:
+    assert by_sample(world(), rule) == by_sample(world(names=NAMES[::-1]), rule)
+
+
+def test_one_site_more_moves_a_choice_of_sites_by_one_at_most() -> None:
+    names = [f"s{number}" for number in range(12)]
+    for seed in range(20):
+        few = {n for n in names[:-1] if masked(world(4, names[:-1]), n, seed)}
+        more = {n for n in names if masked(world(4, names), n, seed)}
+        assert len(few) == len(more) == 3
+        assert len(more - few) <= 1
+
+
+def masked(dataset: FederatedDataset, name: str, seed: int) -> bool:
+    rule = TwoLevelConfig(sites=3, share=1.0)
+    mask, _ = draw_site_mask(dataset, dataset.sites[name], rule, seed)
+    return not bool(mask.available.all())
+
+
 def test_other_seeds_and_sites_draw_other_masks() -> None:
     same_ids = [replace(make_site("x", np.ones((40, 3), dtype=bool)), name=name) for name in ("x", "y")]
     rule = ImbalancedConfig(rates={"a": 0.5})
@@ -108,7 +179,8 @@ def test_other_seeds_and_sites_draw_other_masks() -> None:
     assert draw_masks(make_dataset(same_ids), rule, 0).sha256() == masks.sha256()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.name}-{getattr(r, 'draw', '')}")
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
+@FEW
 @given(available=patterns(3, max_rows=12), seed=st.integers(0, 99))
 def test_every_row_keeps_something_that_it_naturally_held(rule: Any, available: Bools, seed: int) -> None:
     (mask,) = draw_masks(make_dataset([make_site("x", available)]), rule, seed).sites.values()
