@@ -247,6 +247,9 @@ def write_all(folder: Path, results: Results) -> Findings:
 
     found = findings(results)
     write_tables(folder, results, found)
+    from fedmce.report.study_draw import draw_study
+
+    draw_study(folder, results, found)
     return found
 
 
@@ -274,7 +277,7 @@ def _answer(state: State, results: Results, found: Findings) -> None:
 
     typer.echo(brief(results, found.bars, found.unpaired))
     summary = state.folder.path / "summary.md"
-    typer.echo(f"\ntables: {summary}, {state.folder.path / 'table.csv'}")
+    typer.echo(f"\nreport: {state.folder.path / 'report.html'}\ntables: {summary}, {state.folder.path / 'table.csv'}")
     failed = sum(row["status"] == "failed" for row in state.settled.values())
     if failed:
         raise RunError(f"{failed} cells failed; the reasons are in {summary}. the same command tries them again")

@@ -86,7 +86,5 @@ def _path(given: str) -> Path:
     if "/" in given or given.endswith(SUFFIXES):
         return Path(given).expanduser()
     if given not in known_studies():
-        raise ConfigError(
-            f"study: {unknown('study', given, known_studies())}. a file is named with its folder or ending"
-        )
+        raise ConfigError(f"study: {unknown('study', given, [*known_studies(), 'FILE.yaml'])}")
     return config_root() / "study" / f"{given}.yaml"

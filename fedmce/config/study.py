@@ -89,6 +89,7 @@ class StudyConfig(Section):
     seeds: tuple[Seed, ...] = Field(min_length=1, description="seeds of the comparison")
     tuning: TuningConfig | None = Field(None, description="null: no choice, configurations as they stand")
     contrasts: tuple[tuple[str, str], ...] = Field((), description="further pairs of methods, first minus second")
+    x_label: str = Field("missing rate", description="what x of the settings is")
     metric: str = Field("mean_subset", description="score that is compared")
     more_metrics: tuple[str, ...] = Field((), description="further scores that are compared, such as worst_subset")
     bars: tuple[BarConfig, ...] = ()

@@ -23,6 +23,8 @@ class Verdict:
         second: the method that the first was held against.
         measured: in words; empty over all settings.
         met: None where runs are missing.
+        difference, low, high: mean difference with its paired 95 % interval; None where there is none.
+        target: what the difference must reach, if the bar asks for one.
     """
 
     bar: str
@@ -31,6 +33,10 @@ class Verdict:
     second: str
     measured: str
     met: bool | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    target: float | None = None
 
     @property
     def word(self) -> str:
@@ -98,7 +104,8 @@ def _in_setting(results: Results, bar: BarConfig, name: str, setting: str, out: 
     pair = paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
     share = sum(ours[seed] for seed in seeds) / max(sum(theirs[seed] for seed in seeds), 1e-12)
     met = _reached(bar, pair, share) if len(seeds) == len(results.study.seeds) else None
-    return Verdict(name, setting, asked(bar), other, _measured(bar, pair, share, len(results.study.seeds)), met)
+    told = _measured(bar, pair, share, len(results.study.seeds))
+    return Verdict(name, setting, asked(bar), other, told, met, pair.difference, pair.low, pair.high, bar.at_least)
 
 
 def _reached(bar: BarConfig, pair: Paired, share: float) -> bool | None:

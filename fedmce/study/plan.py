@@ -191,13 +191,19 @@ def _composed(plan: Plan, compose: Compose) -> dict[tuple[str, str, Values], Run
             try:
                 found[setting, method, values] = compose(plan.overrides(setting, method, values))
             except ConfigError as error:
-                problems.setdefault(str(error), []).append(f"{setting} with {method}")
+                for message in _single(str(error)):
+                    problems.setdefault(message, []).append(f"{setting} with {method}")
     if problems:
         places = {message: list(dict.fromkeys(where)) for message, where in problems.items()}
-        raise config_error(
-            [f"{_listed(where)}: {message}" for message, where in places.items()], f"study {plan.study.name}"
-        )
+        messages = [f"{_listed(where)}: {message}" for message, where in places.items()]
+        raise config_error(messages, f"study {plan.study.name}")
     return found
+
+
+def _single(text: str) -> list[str]:
+    """The problems of one configuration, each by itself (:func:`fedmce.config.explain.config_error`)."""
+    head, *rest = text.split("\n  - ")
+    return rest or [head]
 
 
 def _listed(places: list[str]) -> str:
