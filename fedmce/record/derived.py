@@ -54,14 +54,20 @@ class Traffic(Part):
     up: int
 
 
+class Seconds(Part):
+    """Wall seconds of one site in the whole run."""
+
+    train_s: float
+    evaluate_s: float
+
+
 class Cost(Part):
     """Bytes and seconds of the whole run; ``other`` and the components add up to the bytes of all messages."""
 
     bytes_by_component: dict[str, Traffic]
     bytes_by_site: dict[str, Traffic]
     bytes_per_round: float | None
-    train_s_by_site: dict[str, float]
-    evaluate_s_by_site: dict[str, float]
+    seconds_by_site: dict[str, Seconds]
 
 
 def robustness(metrics: Metrics, patterns: Mapping[str, Mapping[str, int] | None], full: str) -> Robustness:
@@ -112,7 +118,7 @@ def cost(record: Sequence[Row]) -> Cost:
     """Bytes by component and site, seconds by site, from ``profile``, ``round`` and ``scoring`` events."""
     components: dict[str, dict[str, int]] = {}
     sites: dict[str, dict[str, int]] = {}
-    seconds: dict[str, dict[str, float]] = {"train_s": {}, "evaluate_s": {}}
+    seconds: dict[str, dict[str, float]] = {}
     rounds: list[int] = []
     for row in record:
         if row["event"] == "round":
@@ -123,14 +129,13 @@ def cost(record: Sequence[Row]) -> Cost:
                 for name, count in {**parts, OTHER: whole - sum(parts.values())}.items():
                     _add(components.setdefault(name, {"down": 0, "up": 0}), way, count)
                 _add(sites.setdefault(site, {"down": 0, "up": 0}), way, whole)
-            for key, table in seconds.items():
-                _add(table, site, reply.get(key) or 0.0)
+            for key in ("train_s", "evaluate_s"):
+                _add(seconds.setdefault(site, {}), key, reply.get(key) or 0.0)
     return Cost(
         bytes_by_component={name: Traffic(**ways) for name, ways in sorted(components.items())},
         bytes_by_site={site: Traffic(**ways) for site, ways in sorted(sites.items())},
         bytes_per_round=sum(rounds) / len(rounds) if rounds else None,
-        train_s_by_site=seconds["train_s"],
-        evaluate_s_by_site=seconds["evaluate_s"],
+        seconds_by_site={site: Seconds(**table) for site, table in sorted(seconds.items())},
     )
 
 
