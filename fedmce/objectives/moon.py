@@ -71,8 +71,8 @@ class MoonObjective(Even):
         terms = [model_contrast(state_bx, state_g, state_p, self._config.temperature).mean()]
         for column in np.flatnonzero(available.any(axis=0)):
             rows = to_device(np.flatnonzero(available[:, column]), batch.targets.device)
-            z = [token[rows, column] for token in (token_bmd, token_g, token_p)]
-            terms.append(model_contrast(*z, self._config.temperature).mean())
+            z, z_g, z_p = (token[rows, column] for token in (token_bmd, token_g, token_p))
+            terms.append(model_contrast(z, z_g, z_p, self._config.temperature).mean())
         contrast = torch.stack(terms).mean()
         parts = {"task": task.detach(), "contrast": contrast.detach()}
         return Loss(task + self._config.mu * contrast, parts)

@@ -73,15 +73,14 @@ class PrototypesObjective(Even):
             found = net.encode(batch).double()
             for column, name in enumerate(net.spec.names):
                 if name in batch.position and name in token:
-                    rows = batch.position[name]
-                    token[name].append(found[rows, column].cpu().numpy())
-                    target[name].append(batch.targets[rows].cpu().numpy())
+                    where = batch.position[name]
+                    token[name].append(found[where, column].cpu().numpy())
+                    target[name].append(batch.targets[where].cpu().numpy())
         told: Arrays = {}
         for name in net.held:
             held = np.concatenate([*token[name], np.zeros((0, net.spec.width))])
-            mean, rows = class_means(
-                held, np.concatenate([*target[name], np.zeros(0, np.int64)]), len(net.spec.classes)
-            )
+            of_class = np.concatenate([*target[name], np.zeros(0, np.int64)])
+            mean, rows = class_means(held, of_class, len(net.spec.classes))
             told[PROTOTYPE + name] = mean.astype(np.float32)
             told[SHARE + name] = (rows / max(len(held), 1)).astype(np.float32)
         return told
