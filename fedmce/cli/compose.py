@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from fedmce._paths import config_root
 from fedmce.cli.groups import groups
 from fedmce.cli.overrides import Choice, Edit, read_override
+from fedmce.cli.preset_file import PresetFile, names_file, read_preset
 from fedmce.config.describe import members
 from fedmce.config.explain import Problem, config_error, explain
 from fedmce.config.nearest import unknown
@@ -34,9 +36,11 @@ def load_config(overrides: Sequence[str] = ()) -> RunConfig:
     """
     root = config_root()
     choices, edits, messages = _sorted_out(overrides, groups(root))
+    choices, presets, unread = _with_presets(choices)
+    messages += unread
     doubtful = {group for group, choice in choices.items() if choice is None}
     chosen = (f"{group}={choice}" for group, choice in sorted(choices.items()) if choice is not None)
-    tree = deepcopy(_composed(root, tuple(chosen)))
+    tree = deepcopy(_composed(root, tuple(chosen), presets))
     for edit in edits:
         messages += _apply(edit, tree)
     try:
@@ -66,10 +70,28 @@ def _sorted_out(
         if isinstance(read, Edit):
             edits.append(read)
             continue
-        choices[read.group] = read.choice if read.choice in known[read.group] else None
+        is_known = read.choice in known[read.group] or names_file(read.group, read.choice)
+        choices[read.group] = read.choice if is_known else None
         if choices[read.group] is None:
             messages.append(_no_such(read, known[read.group]))
     return choices, edits, messages
+
+
+def _with_presets(
+    choices: dict[str, str | None],
+) -> tuple[dict[str, str | None], tuple[PresetFile, ...], list[str]]:
+    """Choices with files of the user under names that Hydra can take, the files, and messages of unreadable ones."""
+    found, presets, messages = dict(choices), [], []
+    for group, choice in choices.items():
+        if choice is None or not names_file(group, choice):
+            continue
+        try:
+            presets.append(read_preset(group, choice))
+            found[group] = presets[-1].choice
+        except ConfigError as error:
+            found[group] = None
+            messages.append(str(error))
+    return found, tuple(presets), messages
 
 
 def _no_such(read: Choice, known: Sequence[str]) -> str:
@@ -78,19 +100,28 @@ def _no_such(read: Choice, known: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _composed(root: Path, choices: tuple[str, ...]) -> dict[str, Any]:
+def _composed(root: Path, choices: tuple[str, ...], presets: tuple[PresetFile, ...]) -> dict[str, Any]:
     # Hydra takes a third of a second each time; the files do not change under a process.
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    try:
-        with initialize_config_dir(str(root), version_base="1.3"):
-            tree = OmegaConf.to_container(compose("config", overrides=list(choices)))
-    except HydraException as error:
-        raise ConfigError(f"configs: {str(error).splitlines()[0]}; needed files that compose. check {root}") from error
+    with tempfile.TemporaryDirectory(prefix="fedmce-presets-") as name:
+        beside = []
+        for preset in presets:
+            preset.write(Path(name))
+            beside = [f"hydra.searchpath=['file://{Path(name).as_posix()}']"]
+        try:
+            with initialize_config_dir(str(root), version_base="1.3"):
+                tree = OmegaConf.to_container(compose("config", overrides=[*choices, *beside]))
+        except HydraException as error:
+            places = " and ".join([str(root), *(preset.path for preset in presets)])
+            raise ConfigError(
+                f"configs: {str(error).splitlines()[0]}; needed files that compose. check {places}"
+            ) from error
     assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    # A preset names itself, or is called as its file.
+    return {preset.group: preset.label for preset in presets} | {str(key): value for key, value in tree.items()}
 
 
 def _apply(edit: Edit, tree: dict[str, Any]) -> list[str]:

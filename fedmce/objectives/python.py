@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fedmce.config.baselines_central import PythonConfig
 from fedmce.config.nearest import unknown
+from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
 from fedmce.models import Batch, MultimodalNet
 from fedmce.objectives.objective import Arrays, Emphasis, Loss, Objective, Silent, SiteFacts, objective
@@ -84,7 +85,7 @@ def load_factory(call: str) -> Factory:
     module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place)
     factory = getattr(module, name, None)
     if factory is None:
-        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
         raise ConfigError(f"objective.call: {place}: {unknown('function', name, own)}")
     if not callable(factory) or not _takes_three(factory):
         raise ConfigError(f"objective.call: {call} is {_described(factory)}; needed {WANTED}")
@@ -140,6 +141,16 @@ def _described(found: Any) -> str:
         return f"a callable {inspect.signature(found)}"
     except ValueError:
         return "a callable without a signature"
+
+
+def check_objective(config: RunConfig) -> None:
+    """Refuse a file that cannot be used, before a run begins.
+
+    Raises:
+        ConfigError: see :func:`load_factory`.
+    """
+    if config.objective.name == "python":
+        load_factory(config.objective.call)
 
 
 @objective("python")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmce.config.schema import RunConfig
+from fedmce.objectives.python import check_objective
 from fedmce.scope import nodes
 from server.referee import check_measurable
 from server.settings import write_config
@@ -30,6 +31,7 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
         from fedmce.training import check_compiler
 
         check_compiler(config.training.device)
+    check_objective(config)
     dataset = data.dataset_of(config)
     check_measurable(dataset, config)
     sites = nodes(config, dataset.sites)
