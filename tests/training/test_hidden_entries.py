@@ -69,7 +69,7 @@ def test_hiding_all_at_once_is_hiding_one_entry_at_a_time(use: str) -> None:
 
 def test_rows_are_cut_into_chunks_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = hide_each(NET, device_rows())
-    monkeypatch.setattr(room, "CHUNK", 3)
+    monkeypatch.setattr(room, "CHUNK", 2)
     cut = hide_each(NET, device_rows())
     assert (cut.without, cut.with_completed) == (whole.without, whole.with_completed)
     for name, sums in whole.tokens.items():
