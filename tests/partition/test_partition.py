@@ -206,6 +206,11 @@ def test_every_site_gets_its_least_rows_of_training() -> None:
     assert min(sum(row) for n, row in counts(dealt, "train").items() if n != "unseen") >= 10
 
 
+def test_no_site_is_without_validation_rows_while_there_are_enough() -> None:
+    dealt = partitioned(world(), DirichletConfig(site_count=8, least_rows=1, concentration=0.05), 0)
+    assert min(sum(row) for n, row in counts(dealt, "validation").items() if n != "unseen") >= 1
+
+
 def test_what_the_rows_cannot_give_is_refused_with_the_remedy() -> None:
     with pytest.raises(ConfigError, match=r"partition.least_rows: given 28 at 5 sites; needed at most 27, .*lower"):
         partitioned(world(), DirichletConfig(site_count=5, least_rows=28), 0)

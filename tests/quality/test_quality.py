@@ -140,6 +140,17 @@ def test_noise_is_scaled_by_the_spread_over_the_training_rows_of_all_sites() -> 
     assert _spread(data, data.modalities[1]).shape == (3, 1)
 
 
+def test_every_site_and_split_has_noise_of_its_own() -> None:
+    one, splits = site("north"), np.repeat(["train", "test"], 12)
+    whole = replace(one, available=np.ones_like(one.available), split=splits)
+    data = world()
+    data = replace(data, sites={n: replace(whole, name=n) for n in ("north", "south")})
+    done = with_quality(data, DegradedConfig(modality="b", sites=1.0, kind="noise", splits=("train", "test")), 0)
+    north, south = (done.sites[n].features["b"] - data.sites[n].features["b"] for n in ("north", "south"))
+    assert not np.isclose(north, south).any()
+    assert not np.isclose(north[:12], north[12:]).any()
+
+
 def test_gain_reaches_exp_of_the_level_in_the_last_row_and_is_not_in_file_order() -> None:
     samples = np.ones((11, 2, 3), dtype=np.float32)
     after = KINDS["gain"](samples, 0.7, np.ones(1), RNG(0))[:, 0, 0]
@@ -258,6 +269,8 @@ def test_a_run_s_data_set_is_dealt_then_degraded_read_only_and_made_once() -> No
     assert "dealt anew" in data.provenance["sites"]
     assert "degraded by seed in the train rows of" in data.provenance["audio"]
     assert not any(v.flags.writeable for s in data.sites.values() for v in s.features.values())
+    noisy = config.model_copy(update={"quality": DegradedConfig(modality="audio", kind="noise")})
+    assert "noise of 1 standard deviations" in dataset_of(noisy).provenance["audio"]
     plain = dataset_of(load_config(["dataset=av_digits"]))
     assert sum(len(s.sample_ids) for s in data.sites.values()) == sum(len(s.sample_ids) for s in plain.sites.values())
     assert dataset_of(config.model_copy(update={"seed": 1})) is not data
