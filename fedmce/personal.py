@@ -7,6 +7,13 @@ from fedmce.config.schema import HarmonyConfig, RunConfig
 Kinds = tuple[str, ...]
 OWN_AFTER_STAGE_1: Kinds = ("encoder", "head")  # of Harmony: what a site trains on for itself
 
+EVERY_KIND = frozenset({"encoder", "projection", "head", "completion", "fusion"})
+
+
+def shares_nothing(config: RunConfig) -> bool:
+    """Every site works alone: not even counts of rows and statistics of the others reach it."""
+    return set(config.aggregation.private) >= EVERY_KIND
+
 
 def in_second_stage(config: RunConfig, round_number: int) -> bool:
     """Whether the round belongs to Harmony's stage 2."""

@@ -15,5 +15,6 @@ def participants(config: RunConfig, sites: Iterable[str]) -> tuple[str, ...]:
 
 
 def nodes(config: RunConfig, sites: Iterable[str]) -> tuple[str, ...]:
-    """Who answers: each participant for itself, or one for all (``scope=pooled``)."""
-    return (POOLED,) if config.scope == "pooled" else participants(config, sites)
+    """Who answers: each participant for itself, or one for all (``scope=pooled``); a single one is all."""
+    everybody = participants(config, sites)
+    return (POOLED,) if config.scope == "pooled" and len(everybody) > 1 else everybody

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -24,30 +24,18 @@ from fedmce.flower_compat import (
     RecordDict,
     array_record,
     arrays_of,
-    encode,
     payload_bytes,
 )
-from fedmce.metrics import COMPLETED
-from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, component_of, components, private_keys
-from fedmce.objectives import SHARED as SHARED_RULES
-from fedmce.personal import kept_down, kept_up, sits_out
-from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
+from fedmce.models import NetworkSpec, State, Statistics, component_of
+from fedmce.personal import sits_out
+from fedmce.wire import STATISTICS
 from server.aggregate import Insight, aggregate, read_contributions
-from server.gate import Accepted, Expectation, Refused, gate
-from server.personal import has_own
+from server.gate import Accepted, Refused, gate
+from server.letters import Letters, Sent, Task
 from server.roster import Roster
 from server.state import GlobalState
 
-Task = Literal["train", "score", "test"]
 Referee = Callable[[State, tuple[str, ...], int], Tally]
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One message of a round and what it should bring back."""
-
-    message: Message
-    expected: Expectation
 
 
 @dataclass(frozen=True)
@@ -111,12 +99,7 @@ class ComponentStrategy(Strategy):
         self._referee = referee
         self.config, self.spec, self.roster, self.state = config, spec, roster, state
         self.outcome: RoundOutcome | None = None
-        self._config_json = config.to_json()
-        self._config_sha256 = text_sha256(self._config_json)
-        scales = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std", "blank")}
-        self._scales = array_record({name: value for name, value in scales.items() if value is not None})
-        self._shared = SHARED_RULES.get(config.objective.name)
-        self._private_keys: dict[tuple[str, ...], frozenset[str]] = {}
+        self._letters = Letters(config, spec, roster, statistics)
         self._sent: list[Sent] = []
         self._committed: ArrayRecord | None = None
 
@@ -169,77 +152,9 @@ class ComponentStrategy(Strategy):
             for site in self.roster.profiles
             if task != "train" or not sits_out(self.config, server_round, len(self.roster.modalities(site)))
         ]
-        self._sent = [self._message(site, server_round, arrays, model, task) for site in asked]
+        state = replace(self.state, model=model)
+        self._sent = [self._letters.write(task, site, server_round, state, arrays) for site in asked]
         return [sent.message for sent in self._sent]
-
-    def _message(self, site: str, server_round: int, arrays: ArrayRecord, model: State, task: Task) -> Sent:
-        whole = task == "test"  # whoever scores test rows reads every modality that it can
-        granted = set(self.roster.components if whole else self.roster.granted(site))
-        held = self.roster.names if whole else self.roster.modalities(site)
-        own_there = not whole and has_own(self.state.shared, site)
-        kept = self._private(kept_down(self.config, has_own=own_there))
-        own = self.state.personal.get(site, {})
-        part = {k: own.get(k, v) for k, v in model.items() if component_of(k) in granted and k not in kept}
-        order = Order(
-            round=server_round,
-            train=task == "train",
-            test=whole,
-            site=site,
-            config=self._config_json,
-            modalities=held,
-            base=digest(part),
-            all_rows=self.roster.all_rows,
-            all_rows_by_modality=self.roster.all_rows_by_modality,
-        )
-        records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
-            MODEL: ArrayRecord({key: encode(own[key]) if key in own else arrays[key] for key in part}),
-            STATISTICS: ArrayRecord({k: v for k, v in self._scales.items() if k.partition("/")[0] in held}),
-            ORDER: ConfigRecord(order.to_record()),
-        }
-        if order.train and self._shared is not None:
-            records[SHARED] = array_record(self._shared.down(self.state.shared, held))
-        kind = "train" if order.train else "evaluate"
-        message = Message(RecordDict(records), self.roster.profiles[site].node_id, kind, group_id=str(server_round))
-        return Sent(message, self._expectation(order, part, model))
-
-    def _private(self, kinds: tuple[str, ...]) -> frozenset[str]:
-        if kinds not in self._private_keys:
-            self._private_keys[kinds] = private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
-        return self._private_keys[kinds]
-
-    def _expectation(self, order: Order, part: State, model: State) -> Expectation:
-        profile, contributions = self.roster.profiles[order.site], self.config.contributions
-        asked = contributions.source != "server" and not order.test
-        granted, kept = self.roster.granted(order.site), self._private(kept_up(self.config, order.round))
-        shapes = {k: v.shape for k, v in model.items() if component_of(k) in granted and k not in kept}
-        told = {}
-        if order.train and self._shared is not None:
-            told = self._shared.told(self.config.objective, self.spec, shapes)
-        return Expectation(
-            site=order.site,
-            round=order.round,
-            base=order.base,
-            config_sha256=self._config_sha256,
-            train=order.train,
-            shapes=shapes,
-            known=frozenset(model),
-            most_rows={c: self.roster.rows_of(order.site, c) for c in components(shapes)},
-            contributions=contributions if asked else None,
-            measured=(profile.heldout or profile.train) if asked else None,
-            magnitude_limit=self.config.aggregation.magnitude_limit,
-            modalities=len(self.roster.names),
-            most_scored=self._most_scored(profile.test_rows if order.test else profile.validation_rows),
-            told=told,
-        )
-
-    def _most_scored(self, rows: int) -> dict[str, int]:
-        """Largest count per metric: rows, and pairs of them for AUC."""
-        classes = len(self.spec.classes)
-        metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
-        most = dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
-        if self.spec.use_completion != "off":
-            most |= {COMPLETED + metric: count for metric, count in most.items()}
-        return most
 
     def _tally(self, site: str, reply: Accepted) -> Tally | None:
         """What a site measured, or what the server's own rows say of the components that it returned."""

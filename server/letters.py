@@ -1,0 +1,140 @@
+"""What the server writes to a site in a round, and what it expects back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from fedmce.config.schema import RunConfig
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict, array_record, encode
+from fedmce.metrics import COMPLETED
+from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, component_of, components, pool, private_keys
+from fedmce.objectives import SHARED as SHARED_RULES
+from fedmce.personal import kept_down, kept_up, shares_nothing
+from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
+from server.gate import Expectation
+from server.personal import has_own
+from server.roster import Roster
+from server.state import GlobalState
+
+Task = Literal["train", "score", "test"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message of a round and what it should bring back."""
+
+    message: Message
+    expected: Expectation
+
+
+class Letters:
+    """Writes the messages of all rounds.
+
+    Args:
+        config: the checked configuration.
+        spec: the whole network.
+        roster: sites and what they hold.
+        statistics: pooled mean and standard deviation per modality.
+    """
+
+    def __init__(self, config: RunConfig, spec: NetworkSpec, roster: Roster, statistics: dict[str, Statistics]) -> None:
+        self._config, self._spec, self._roster = config, spec, roster
+        self._config_json = config.to_json()
+        self._config_sha256 = text_sha256(self._config_json)
+        self._scales = _scales(statistics)
+        self._shared = SHARED_RULES.get(config.objective.name)
+        self._keys = cache(lambda kinds: private_keys(MultimodalNet(spec), kinds) if kinds else frozenset[str]())
+
+    def write(self, task: Task, site: str, round_number: int, state: GlobalState, arrays: ArrayRecord) -> Sent:
+        """The message to one site.
+
+        Args:
+            task: ``train``: score, then train; ``score``: the first alone; ``test``: score test rows with the model
+                that the site ends with.
+            site: its name.
+            round_number: of the round; of a test, the last that was trained.
+            state: what is committed.
+            arrays: the same model, encoded.
+        """
+        whole = task == "test"  # whoever scores test rows reads every modality that it can
+        granted = set(self._roster.components if whole else self._roster.granted(site))
+        own = state.personal.get(site, {})
+        kept = self._keys(kept_down(self._config, has_own=not whole and has_own(state.shared, site)))
+        part = {k: own.get(k, v) for k, v in state.model.items() if component_of(k) in granted and k not in kept}
+        order = self._order(task, site, round_number, digest(part))
+        scales = self._own_scales(site) if shares_nothing(self._config) else self._scales
+        records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
+            MODEL: ArrayRecord({key: encode(own[key]) if key in own else arrays[key] for key in part}),
+            STATISTICS: ArrayRecord({k: v for k, v in scales.items() if k.partition("/")[0] in order.modalities}),
+            ORDER: ConfigRecord(order.to_record()),
+        }
+        if order.train and self._shared is not None:
+            records[SHARED] = array_record(self._shared.down(state.shared, order.modalities))
+        kind = "train" if order.train else "evaluate"
+        message = Message(RecordDict(records), self._roster.profiles[site].node_id, kind, group_id=str(round_number))
+        return Sent(message, self._expectation(order, state.model))
+
+    def _order(self, task: Task, site: str, round_number: int, base: str) -> Order:
+        roster = self._roster
+        rows, by_modality = roster.all_rows, roster.all_rows_by_modality
+        if shares_nothing(self._config):  # a site alone knows its own rows
+            profile = roster.profiles[site]
+            rows, by_modality = profile.rows, tuple(profile.rows_by_modality[m] for m in roster.names)
+        return Order(
+            round=round_number,
+            train=task == "train",
+            test=task == "test",
+            site=site,
+            config=self._config_json,
+            modalities=roster.names if task == "test" else roster.modalities(site),
+            base=base,
+            all_rows=rows,
+            all_rows_by_modality=by_modality,
+        )
+
+    def _own_scales(self, site: str) -> ArrayRecord:
+        """Statistics of the site's own rows."""
+        sums = self._roster.profiles[site].sums
+        return _scales({name: pool({site: sums[name]}) for name in sums})
+
+    def _expectation(self, order: Order, model: State) -> Expectation:
+        profile, contributions = self._roster.profiles[order.site], self._config.contributions
+        asked = contributions.source != "server" and not order.test
+        granted, kept = self._roster.granted(order.site), self._keys(kept_up(self._config, order.round))
+        shapes = {k: v.shape for k, v in model.items() if component_of(k) in granted and k not in kept}
+        told = {}
+        if order.train and self._shared is not None:
+            told = self._shared.told(self._config.objective, self._spec, shapes)
+        return Expectation(
+            site=order.site,
+            round=order.round,
+            base=order.base,
+            config_sha256=self._config_sha256,
+            train=order.train,
+            shapes=shapes,
+            known=frozenset(model),
+            most_rows={c: self._roster.rows_of(order.site, c) for c in components(shapes)},
+            contributions=contributions if asked else None,
+            measured=(profile.heldout or profile.train) if asked else None,
+            magnitude_limit=self._config.aggregation.magnitude_limit,
+            modalities=len(self._roster.names),
+            most_scored=self._most_scored(profile.test_rows if order.test else profile.validation_rows),
+            told=told,
+        )
+
+    def _most_scored(self, rows: int) -> dict[str, int]:
+        """Largest count per metric: rows, and pairs of them for AUC."""
+        classes = len(self._spec.classes)
+        metrics = ["accuracy", *(f"recall:{number}" for number in range(classes))]
+        most = dict.fromkeys(metrics, rows) | ({"auc": rows**2} if classes == 2 else {})
+        if self._spec.use_completion != "off":
+            most |= {COMPLETED + metric: count for metric, count in most.items()}
+        return most
+
+
+def _scales(statistics: dict[str, Statistics]) -> ArrayRecord:
+    """Arrays ``<modality>/mean|std|blank``; those that there are."""
+    parts = {f"{m}/{part}": getattr(s, part) for m, s in statistics.items() for part in ("mean", "std", "blank")}
+    return array_record({name: value for name, value in parts.items() if value is not None})
