@@ -32,6 +32,8 @@ def needs(group: str, choice: str) -> list[str]:
         ("aggregation", "whole_model"): ["method=fedavg_zero"],
         ("aggregation", "inverse_entropy"): ["method=flism"],
         ("objective", "late_fusion"): ["model=late"],
+        ("objective", "python"): ["objective.call=toy.py:smoothed"],
+        ("objective", "shaspec"): ["model=shaspec"],
         ("objective", "ogm_ge"): ["training.optimiser=sgd"],
         ("objective", "harmony"): ["aggregation.rule=harmony"],
         ("objective", "scaffold"): ["training.optimiser=sgd", "training.momentum=0"],
