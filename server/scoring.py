@@ -22,7 +22,16 @@ from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_st
 from fedmce.scope import participants
 from fedmce.streams import generator
 from fedmce.subsets import LISTED, scored_subsets
-from fedmce.training import DeviceRows, Predictions, empty_tally, measure, pick_device, predict_subsets, rows_at_site
+from fedmce.training import (
+    DeviceRows,
+    Predictions,
+    empty_tally,
+    measure,
+    pick_device,
+    predict_subsets,
+    rows_at_site,
+    stand_in_counts,
+)
 from server.detail import add_detail, completion_quality, own_patterns
 
 
@@ -85,6 +94,8 @@ class TestRows:
             fields["completed"] = completed_summary(apart, self._metric, names, use)
         if self._metric == "auc_within_sites":
             fields["secondary"]["auc_pooled"] = _pooled_auc(found, names)
+        if (counts := stand_in_counts(self._rows)) is not None:
+            fields["imputation"] = counts
         if last:
             by_split = {"test": self._rows, "validation": self._masked_validation()}
             fields["as_available"] = {split: own_patterns(self._net, r, self._metric) for split, r in by_split.items()}

@@ -1,6 +1,6 @@
 """The local loop and the evaluation of all subsets."""
 
-from fedmce.training.at_site import rows_at_site, with_neighbours
+from fedmce.training.at_site import rows_at_site, stand_in_counts, with_neighbours
 from fedmce.training.capability import starting_lack, unimodal_values
 from fedmce.training.device import check_compiler, compiled, pick_device
 from fedmce.training.device_rows import DeviceRows
@@ -25,6 +25,7 @@ __all__ = [
     "predict_pairs",
     "predict_subsets",
     "rows_at_site",
+    "stand_in_counts",
     "starting_lack",
     "subset_logits",
     "train_locally",

@@ -10,6 +10,7 @@ from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset
 from fedmce.missingness import ObservedRows, draw_site_mask, join_rows, observe
 from fedmce.models import Statistics
+from fedmce.objectives.pairs import all_pairs
 from fedmce.scope import participants
 from fedmce.training.device_rows import DeviceRows
 from fedmce.training.neighbours import Imputer
@@ -53,3 +54,24 @@ def _training_rows(config: RunConfig, dataset: FederatedDataset, site: str) -> O
         mask, _ = draw_site_mask(dataset, dataset.sites[name], config.missingness, config.seed)
         found.append(observe(dataset.sites[name], mask, dataset.modalities, "train"))
     return join_rows(site, found)
+
+
+def stand_in_counts(rows: Mapping[str, DeviceRows]) -> dict[str, dict[str, int]] | None:
+    """Per modality, over all scored (row, subset) pairs: ``stand_ins``, and ``federated_mean``, those without a donor.
+
+    Args:
+        rows: per site.
+
+    Returns:
+        None where nothing is filled from neighbours.
+    """
+    total: dict[str, dict[str, int]] = {}
+    for held in rows.values():
+        if not held.fills:
+            return None
+        pairs = all_pairs(held.observed.available)
+        for name, (count, without) in held.without_donor(pairs.row, pairs.member).items():
+            here = total.setdefault(name, {"stand_ins": 0, "federated_mean": 0})
+            here["stand_ins"] += count
+            here["federated_mean"] += without
+    return total

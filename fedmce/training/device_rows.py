@@ -77,7 +77,7 @@ class DeviceRows:
             kept = available & mask_bm
             available = np.where(kept.any(axis=1, keepdims=True), kept, available)
         if self._imputer is not None:
-            return self.filled(chosen, available)[0], available
+            return self.filled(chosen, available), available
         values, position = {}, {}
         for column, name in enumerate(self._modalities):
             where = np.flatnonzero(available[:, column])
@@ -87,32 +87,37 @@ class DeviceRows:
         index = to_device(chosen, self.device)
         return Batch(len(chosen), values, position, self._targets.index_select(0, index), index), available
 
-    def filled(
-        self, chosen: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_]
-    ) -> tuple[Batch, dict[str, tuple[int, int]]]:
+    def filled(self, chosen: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_]) -> Batch:
         """Rows with the given members of what they hold, and stand-ins for all else, as a batch.
 
         Args:
             chosen: a row of the site per pair, int64 ``(pairs,)``.
             member_pm: what is looked at of each, bool ``(pairs, modalities)``.
-
-        Returns:
-            The batch, and per modality how many stand-ins there are and how many of these are the federated mean.
         """
         assert self._imputer is not None, "these rows have no neighbours"
         index, every = to_device(chosen, self.device), to_device(np.arange(len(chosen)), self.device)
-        values, position, counts = {}, {}, {}
+        values = {}
         for column, name in enumerate(self._modalities):
             if name not in self._scales:
                 continue
             own, other = np.flatnonzero(member_pm[:, column]), np.flatnonzero(~member_pm[:, column])
-            made, by_mean = self._imputer.stand_ins(chosen[other], member_pm[other], column)
-            whole = to_device(made, self.device).new_zeros(len(chosen), *made.shape[1:])
-            whole[to_device(other, self.device)] = to_device(made, self.device)
+            made = to_device(self._imputer.stand_ins(chosen[other], member_pm[other], column), self.device)
+            values[name] = made.new_zeros(len(chosen), *made.shape[1:])
+            values[name].index_copy_(0, to_device(other, self.device), made)
             if len(own):
-                whole[to_device(own, self.device)] = self._samples(name, self.observed.slot[chosen[own], column])
-            values[name], position[name], counts[name] = whole, every, (len(other), by_mean)
-        return Batch(len(chosen), values, position, self._targets.index_select(0, index), index), counts
+                samples = self._samples(name, self.observed.slot[chosen[own], column])
+                values[name].index_copy_(0, to_device(own, self.device), samples)
+        return Batch(len(chosen), values, dict.fromkeys(values, every), self._targets.index_select(0, index), index)
+
+    def without_donor(self, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
+        """Per modality how many stand-ins these pairs need, and how many of them are the federated mean."""
+        assert self._imputer is not None, "these rows have no neighbours"
+        found = {}
+        for column, name in enumerate(self._modalities):
+            if name in self._scales:
+                other = np.flatnonzero(~member_pm[:, column])
+                found[name] = len(other), self._imputer.without_donor(row[other], member_pm[other], column)
+        return found
 
     def _samples(self, name: str, slot: npt.NDArray[np.int64]) -> Tensor:
         """Stored samples of a modality, on the device."""

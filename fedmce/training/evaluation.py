@@ -149,7 +149,7 @@ def _filled_logits(
         )
     parts = [torch.zeros(0, len(net.spec.classes), device=rows.device)]
     for at in range(0, len(row), CHUNK):
-        batch, _ = rows.filled(row[at : at + CHUNK], member_pm[at : at + CHUNK])
+        batch = rows.filled(row[at : at + CHUNK], member_pm[at : at + CHUNK])
         member = torch.from_numpy(member_pm[at : at + CHUNK]).to(rows.device)
         parts.append(net.fuse(net.encode(batch), torch.arange(batch.rows, device=rows.device), member))
     return torch.cat(parts)

@@ -7,7 +7,7 @@ site that hold m; a row is never its own donor. Where no donor can be compared, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,36 +104,37 @@ class Imputer:
                 self._given[column] = given.value.astype(np.float32)
                 self._between[column] = _between(_table(rows, column, name, statistics[name]), given)
 
-    def stand_ins(
-        self, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_], column: int
-    ) -> tuple[Floats, int]:
-        """Samples of one modality for rows that lack it, or whose subset does.
+    def stand_ins(self, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_], column: int) -> Floats:
+        """Standardised samples ``(pairs, *shape)`` of one modality for rows that lack it, or whose subset does.
 
         Args:
             row: numbers of rows, int64 ``(pairs,)``.
             member_pm: what may be looked at of each, bool ``(pairs, modalities)``; without the modality itself.
             column: the modality.
-
-        Returns:
-            Standardised samples ``(pairs, *shape)``, and how many of them are the federated mean.
         """
         blank = self._blank[self._names[column]]
-        code = pattern_codes(member_pm)
         found = np.repeat(blank[None], len(row), axis=0)
-        by_mean = len(row)
-        if column not in self._given:
-            return found, by_mean
-        values = self._given[column]
-        for one in np.unique(code):
-            here = np.flatnonzero(code == one)
-            donor = self._donors(int(one), column)[row[here]]
+        for here, donor in self._by_subset(row, member_pm, column):
             known = donor >= 0
-            total = np.where(known[:, :, None], values[donor], 0).sum(axis=1, dtype=np.float64)
+            total = np.where(known[:, :, None], self._given[column][donor], 0).sum(axis=1, dtype=np.float64)
             some = np.flatnonzero(known.any(axis=1))
             mean = total[some] / known[some].sum(axis=1, keepdims=True)
             found[here[some]] = mean.reshape(len(some), *blank.shape)
-            by_mean -= len(some)
-        return found, by_mean
+        return found
+
+    def without_donor(self, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_], column: int) -> int:
+        """How many of :meth:`stand_ins` are the federated mean."""
+        found = self._by_subset(row, member_pm, column)
+        return len(row) - sum(int((donor >= 0).any(axis=1).sum()) for _, donor in found)
+
+    def _by_subset(
+        self, row: npt.NDArray[np.int64], member_pm: npt.NDArray[np.bool_], column: int
+    ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]]:
+        """Places of the pairs of one subset, and their neighbours ``(places, count)``; nothing without donors."""
+        code = pattern_codes(member_pm)
+        for one in np.unique(code) if column in self._given else ():
+            here = np.flatnonzero(code == one)
+            yield here, self._donors(int(one), column)[row[here]]
 
     def _donors(self, code: int, column: int) -> npt.NDArray[np.int64]:
         """Neighbours of every row by the modalities of ``code``; kept, since every epoch and round asks again."""

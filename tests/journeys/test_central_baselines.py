@@ -126,6 +126,21 @@ def test_means_of_entries_travel_only_where_they_stand_in(monkeypatch: pytest.Mo
     assert sizes["mean_imputation"] > sizes["fedavg_owner"]
 
 
+def test_the_record_counts_what_the_federated_mean_stood_in_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = ran(monkeypatch, tmp_path / "run", made_config("knn_imputation"))
+    tests = [row for row in read_record(folder) if row["event"] == "evaluation" and row["split"] == "test"]
+    counts = tests[-1]["imputation"]
+    other = read_record(ran(monkeypatch, tmp_path / "other", made_config("mean_imputation")))
+    assert not any("imputation" in row for row in other)
+    assert set(counts) == {m.name for m in MODALITIES}
+    # Ten test rows at each site. No training row of birch has sound, none of dale an image: they lend none of it (three
+    # subsets lack it), and from it alone no two rows can be compared.
+    assert {name: count["federated_mean"] for name, count in counts.items()} == {"sound": 40, "image": 40, "blood": 20}
+    assert all(count["federated_mean"] < count["stand_ins"] for count in counts.values())
+
+
 def test_completion_heads_are_averaged_over_supervised_rows() -> None:
     """(20 * 1 + 60 * 2) / 80: the site whose rows never hold m beside another modality is not in the mean."""
     available = {"x": [3] * 20 + [1] * 9, "y": [2] * 30, "z": [3] * 60}

@@ -54,9 +54,8 @@ def test_the_hand_example() -> None:
     plain = {
         name: Statistics(np.zeros(1, np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)) for name in "ab"
     }
-    made, by_mean = Imputer(query, donors, plain, ("a", "b"), 2).stand_ins(np.array([0]), query.available, 1)
+    made = Imputer(query, donors, plain, ("a", "b"), 2).stand_ins(np.array([0]), query.available, 1)
     assert made.tolist() == [[15.0]]
-    assert by_mean == 0
 
 
 @given(seed=st.integers(0, 9999), count=st.integers(1, 6))
@@ -80,7 +79,8 @@ def test_as_scikit_learn_imputes(seed: int, count: int) -> None:
     imputer = imputer_of(rows, donors, count)
     for column in range(3):
         lacks = np.flatnonzero(~rows.available[:, column])
-        made, by_mean = imputer.stand_ins(lacks, rows.available[lacks], column)
+        made = imputer.stand_ins(lacks, rows.available[lacks], column)
+        by_mean = imputer.without_donor(lacks, rows.available[lacks], column)
         # Where no donor can be compared scikit-learn takes the mean of its column, we the federated one.
         near = np.flatnonzero((made != 7).any(axis=1))
         assert by_mean == len(lacks) - len(near)
@@ -89,12 +89,13 @@ def test_as_scikit_learn_imputes(seed: int, count: int) -> None:
 
 def test_without_a_donor_the_federated_mean_stands_in_and_is_counted() -> None:
     rows = observed(rows_of([1, 3, 1], 3))
-    for donors in (None, observed(rows_of([3, 3], 3), "d")):  # none at all, or none that holds c
-        made, by_mean = imputer_of(rows, donors).stand_ins(np.arange(3), rows.available, 2)
-        assert (made == 7).all()
-        assert by_mean == 3
-    made, by_mean = imputer_of(rows, observed(rows_of([4], 3), "d")).stand_ins(np.arange(3), rows.available, 2)
-    assert by_mean == 3, "a donor that shares no entry cannot be compared"
+    # None at all, none that holds c, none that shares an entry.
+    for donors in (None, observed(rows_of([3, 3], 3), "d"), observed(rows_of([4], 3), "d")):
+        imputer = imputer_of(rows, donors)
+        assert (imputer.stand_ins(np.arange(3), rows.available, 2) == 7).all()
+        assert imputer.without_donor(np.arange(3), rows.available, 2) == 3
+    imputer = imputer_of(rows, observed(rows_of([6], 3), "d"))  # shares b with the second row alone
+    assert imputer.without_donor(np.arange(3), rows.available, 2) == 2
 
 
 def test_donors_that_share_nothing_are_never_taken_and_ties_go_by_number() -> None:
@@ -106,8 +107,7 @@ def test_donors_that_share_nothing_are_never_taken_and_ties_go_by_number() -> No
 def test_a_row_is_never_its_own_donor() -> None:
     rows = observed(rows_of([7] * 6, 3))
     hidden = np.tile([True, True, False], (6, 1))
-    made, by_mean = imputer_of(rows, rows, 1).stand_ins(np.arange(6), hidden, 2)
-    assert by_mean == 0
+    made = imputer_of(rows, rows, 1).stand_ins(np.arange(6), hidden, 2)
     for number in range(6):
         own = rows.values["c"][rows.slot[number, 2]]
         assert not np.allclose(made[number], own)
@@ -123,15 +123,15 @@ def test_what_a_subset_hides_changes_nothing(junk: float) -> None:
     spoilt.values["c"][:] = junk
     subset = np.tile([True, False, False], (4, 1))
     for column in (1, 2):
-        first = imputer_of(plain, donors).stand_ins(np.arange(4), subset, column)[0]
-        assert first.tobytes() == imputer_of(spoilt, donors).stand_ins(np.arange(4), subset, column)[0].tobytes()
+        first = imputer_of(plain, donors).stand_ins(np.arange(4), subset, column)
+        assert first.tobytes() == imputer_of(spoilt, donors).stand_ins(np.arange(4), subset, column).tobytes()
 
 
 def test_holes_count_neither_in_the_distance_nor_in_how_many_entries_there_are() -> None:
     query, donors = observed(rows_of([3], 3), "q"), observed(rows_of([7, 7, 7], 3), "d")
     donors.values["a"][:, 1] = np.nan
     hidden = query.available
-    made, _ = imputer_of(query, donors, 1).stand_ins(np.array([0]), hidden, 2)
+    made = imputer_of(query, donors, 1).stand_ins(np.array([0]), hidden, 2)
     own = np.concatenate([query.values["a"][0, :1], query.values["b"][0]])
     apart = [
         np.square(np.concatenate([donors.values["a"][d, :1], donors.values["b"][d]]) - own).mean() for d in range(3)
@@ -159,7 +159,7 @@ def test_every_subset_is_answered_from_itself_and_its_own_neighbours() -> None:
             if member[0, column]:
                 sample = rows.values[name][rows.slot[row, column]][None]
             else:
-                sample = imputer.stand_ins(np.array([row]), member, column)[0]
+                sample = imputer.stand_ins(np.array([row]), member, column)
             tokens.append(plain.encoder[name](torch.from_numpy(sample)))
         everything = torch.ones(1, 3, dtype=torch.bool)
         logits = plain.fuse(torch.stack(tokens, dim=1), torch.zeros(1, dtype=torch.int64), everything)
