@@ -40,7 +40,7 @@ def counts(weights: npt.NDArray[np.float64], rows: int, rounding: str, least: in
         least: rows that every part of positive weight gets at least.
 
     Returns:
-        int64 ``(parts,)``, never more than ``rows`` in all: large parts are served first.
+        int64 ``(parts,)``, never more than ``rows`` in all: where rows do not suffice, large parts are served first.
     """
     exact = weights * rows
     found = np.floor(exact + (0.5 if rounding == "nearest" else 0.0) + SLACK).astype(np.int64)
@@ -48,10 +48,17 @@ def counts(weights: npt.NDArray[np.float64], rows: int, rounding: str, least: in
     if rounding == "largest_remainder":
         missing = math.floor(exact.sum() + 0.5) - int(found.sum())
         found[np.argsort(-(exact - found), kind="stable")[: max(missing, 0)]] += 1
-    left = rows
-    for part in np.argsort(-weights, kind="stable"):
-        found[part] = min(found[part], left)
-        left -= int(found[part])
+    # What all are promised comes before what large parts get beyond it.
+    order = np.argsort(-weights, kind="stable")
+    promised = _served(np.minimum(found, least), order, rows)
+    return promised + _served(found - np.minimum(found, least), order, rows - int(promised.sum()))
+
+
+def _served(wanted: npt.NDArray[np.int64], order: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    """What each part gets of what it wants if the rows are handed out in this order of parts."""
+    found = np.zeros_like(wanted)
+    before = np.cumsum(wanted[order]) - wanted[order]
+    found[order] = np.minimum(wanted[order], np.maximum(rows - before, 0))
     return found
 
 

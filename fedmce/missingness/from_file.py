@@ -47,6 +47,8 @@ def from_file(config: FileConfig, view: SiteView) -> tuple[Hidden, Rates]:
         raise DataError(
             f"{config.path}: modalities {', '.join(masks.modalities)}; needed {', '.join(view.modalities)} of this data set"
         )
+    if not view.sample_ids:
+        return np.zeros_like(view.available), dict.fromkeys(view.modalities, 0.0)
     if view.site not in masks.sites:
         raise DataError(f"{config.path}: no site {view.site!r}; needed a file with all sites of this data set")
     mask = masks.sites[view.site]

@@ -33,6 +33,13 @@ class Dataset:
         ["sites=[west,north]", "missingness.reversed_sites=2", "missingness.holders={audio:[north]}"],
         ["missingness.table={south:{audio:1}}", "model.encoders={audio:mlp}", "missingness.reversed_sites=0"],
         ["missingness=natural"],
+        ["missingness=imbalanced", "missingness.in_order=[0.2,0.5]"],
+        ["missingness=rare", "missingness.holders=[west]", "missingness.rates={image:0.1}"],
+        ["missingness=pattern_table", "missingness.patterns={image:1,image+audio:2,nothing:1}"],
+        ["missingness=site_table", "missingness.sets={west:[1]}", "missingness.in_order=[[image],[0,1],[audio]]"],
+        ["missingness=mar", "missingness.by=image", "missingness.rates={audio:0.5}"],
+        ["missingness=row_share", "missingness.split={audio:2}"],
+        ["missingness=two_level", "missingness.sites=0"],
     ],
 )
 def test_names_that_exist_pass(overrides: list[str]) -> None:
@@ -71,6 +78,50 @@ def test_a_name_or_count_that_does_not_exist_is_refused_with_the_nearest(overrid
     with pytest.raises(ConfigError) as refused:
         check_against(load_config([*degraded, override]), Dataset())
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["imbalanced", "in_order=[0.2]"], "in_order: given 1 rates; needed 2, one for each of image, audio"),
+        (["pattern_product", "in_order=[0.2,0.1,0]"], "in_order: given 3 rates; needed 2"),
+        (
+            ["pattern_product", "rates={audoi:0.2}"],
+            "rates: unknown modality 'audoi'; known are image, audio. did you mean",
+        ),
+        (["pattern_table", "patterns={image+audoi:1}"], "patterns.image+audoi: unknown modality 'audoi'"),
+        (["pattern_table", "patterns={image+image:1}"], "patterns.image+image: needed each modality once, joined by +"),
+        (["pattern_table", "patterns={nothing+image:1}"], "patterns.nothing+image: needed each modality once"),
+        (["pattern_table", "patterns={image:0}"], "patterns: given no weight above 0"),
+        (["row_share", "split={audoi:1}"], "split: unknown modality 'audoi'"),
+        (["row_share", "split={audio:0}"], "split: all weights are 0"),
+        (["nested", "modality=audoi"], "modality: unknown modality 'audoi'"),
+        (["nested", "by_site={nort:3}"], "by_site: unknown site 'nort'"),
+        (["bursty", "rates={audoi:0.1}"], "rates: unknown modality 'audoi'"),
+        (["mar", "by=imag"], "by: unknown modality 'imag'; known are image, audio. did you mean 'image'?"),
+        (["mnar", "rates={audoi:0.1}"], "rates: unknown modality 'audoi'"),
+        (["rare", "modality=audoi"], "modality: unknown modality 'audoi'"),
+        (["rare", "holders=4"], "holders: given 4; needed 1 to 3"),
+        (["rare", "holders=[nort]"], "holders: unknown site 'nort'"),
+        (["site_bernoulli", "rates={audoi:0.1}"], "rates: unknown modality 'audoi'"),
+        (["site_fraction", "most=2"], "most: given 2; needed 0 to 1, so that a site keeps a modality"),
+        (["site_table", "sets={nort:[image]}"], "sets: unknown site 'nort'"),
+        (["site_table", "sets={north:[audoi]}"], "sets.north: unknown modality 'audoi'"),
+        (["site_table", "in_order=[[image],[2]]"], "in_order[1]: given 2; needed 0 to 1, or a name"),
+        (["two_level", "sites=[nort]"], "sites: unknown site 'nort'"),
+    ],
+)
+def test_every_mechanism_is_held_to_the_names_of_the_data(overrides: list[str], message: str) -> None:
+    mechanism, key = overrides
+    with pytest.raises(ConfigError) as refused:
+        check_against(load_config([f"missingness={mechanism}", f"missingness.{key}"]), Dataset())
+    assert f"missingness.{message}" in str(refused.value)
+
+
+def test_patterns_of_many_modalities_are_not_listed() -> None:
+    many = Dataset(modalities=tuple(Modality(f"m{i}") for i in range(13)))
+    with pytest.raises(ConfigError, match="every pattern is listed up to 12"):
+        check_against(load_config(["missingness=pattern_product", "missingness.rates={m1:0.5}"]), many)
 
 
 def test_a_site_that_takes_no_part_cannot_be_named() -> None:
