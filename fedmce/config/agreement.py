@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fedmce.config.agreement_missingness import missingness_problems
 from fedmce.config.explain import config_error
 from fedmce.config.names import names
 from fedmce.config.quality import DegradedConfig, QualityConfig
-from fedmce.config.schema import MceConfig, ObjectiveConfig, RunConfig
+from fedmce.config.schema import MceConfig, MissingnessConfig, NaturalConfig, ObjectiveConfig, RunConfig
 from fedmce.subsets import AUTO_LIMIT, EXACT_LIMIT
+
+
+class HasGaps(Protocol):
+    """Rows of a site."""
+
+    @property
+    def available(self) -> Any:
+        """What each row recorded, a bool array ``(rows, modalities)``."""
 
 
 class Named(Protocol):
@@ -33,7 +41,7 @@ class SitesAndModalities(Protocol):
         """In registry order."""
 
     @property
-    def sites(self) -> Mapping[str, object]:
+    def sites(self) -> Mapping[str, HasGaps]:
         """By name, in data set order."""
 
 
@@ -53,10 +61,24 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     problems += quality_problems(config.quality, modalities, list(dataset.sites))
     problems += names("model.encoders", "modality", config.model.encoders, modalities)
     problems += missingness_problems(config.missingness, modalities, part)
+    problems += _gaps(config.missingness, {site: dataset.sites[site] for site in part if site in dataset.sites})
     problems += _subsets(config.objective, len(modalities))
     problems += _neighbours(config.model.absent, len(modalities))
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
+
+
+def _gaps(mechanism: MissingnessConfig, sites: Mapping[str, HasGaps]) -> Iterator[str]:
+    """Rows that lack something, where the bound without missingness was asked for."""
+    if not (isinstance(mechanism, NaturalConfig) and mechanism.only_complete):
+        return
+    lacking = {site: sum(not all(row) for row in rows.available.tolist()) for site, rows in sites.items()}
+    if any(lacking.values()):
+        site = max(lacking, key=lambda name: lacking[name])
+        yield (
+            f"missingness.only_complete: {sum(lacking.values())} rows came without some modality, most of them at {site}; "
+            "what was never recorded cannot be shown. needed complete data: this bound does not exist here"
+        )
 
 
 def quality_problems(quality: QualityConfig, modalities: Sequence[str], sites: Sequence[str]) -> Iterator[str]:

@@ -33,6 +33,7 @@ class NaturalConfig(MaskedSection):
     """Hide nothing: only the gaps that the data came with."""
 
     name: Literal["natural"] = "natural"
+    only_complete: bool = Field(False, description="refuse data that came with gaps: a bound without missingness")
 
 
 class FileConfig(MaskedSection):
