@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from flwr.serverapp import Grid
 
@@ -16,7 +15,13 @@ from server.exchange import exchange
 from server.gate import Accepted
 from server.strategy import ComponentStrategy, RoundOutcome
 
-Scorer = Callable[[State], dict[str, Any]]
+
+class Scorer(Protocol):
+    """Scores a model on test rows that the server holds."""
+
+    def __call__(self, state: State, last: bool = False) -> dict[str, Any]:
+        """Fields of the ``evaluation`` event; more of them for the last one."""
+        ...
 
 
 def run_rounds(
@@ -41,7 +46,7 @@ def run_rounds(
         outcome = _outcome(strategy)
         fields: dict[str, Any] | None = None
         if score is not None and (number % config.evaluate_every == 0 or number == config.rounds):
-            fields = score(strategy.state.model)
+            fields = score(strategy.state.model, last=number == config.rounds)
         timing = {"aggregate_s": handling_s} | _site_seconds(outcome)
         timing["evaluate_s"] += fields["seconds"] if fields else 0.0
         timing["total_s"] = time.perf_counter() - began
@@ -125,6 +130,7 @@ def round_fields(outcome: RoundOutcome) -> dict[str, Any]:
             "train_s": reply.seconds["train_s"] if reply else 0.0,
             "evaluate_s": reply.seconds["evaluate_s"] if reply else 0.0,
             "losses": reply.losses if reply else {},
+            "update_size": outcome.update_sizes.get(site, {}),
         }
     insight = outcome.insight
     return {

@@ -26,6 +26,7 @@ from fedmce.flower_compat import (
     arrays_of,
     payload_bytes,
 )
+from fedmce.metrics import update_sizes
 from fedmce.models import NetworkSpec, State, Statistics, component_of
 from fedmce.personal import sits_out
 from fedmce.wire import STATISTICS
@@ -51,6 +52,7 @@ class RoundOutcome:
         down_by_component: array bytes per site and component.
         up_by_component: array bytes per site and component.
         void: too few accepted replies; the model is as it was.
+        update_sizes: per accepted site and component, how far an average entry moved in local training.
         personal: what is known of states per site; empty with ``rule=mean``.
     """
 
@@ -63,6 +65,7 @@ class RoundOutcome:
     up_by_component: dict[str, dict[str, int]]
     void: bool
     personal: dict[str, Any] = field(default_factory=dict)
+    update_sizes: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, Accepted]:
@@ -131,9 +134,12 @@ class ComponentStrategy(Strategy):
             self.outcome = replace(outcome, void=True)
             return None, None
         assert outcome.insight is not None
+        sizes = {
+            s: update_sizes(self.state.model | self.state.personal.get(s, {}), r.update) for s, r in accepted.items()
+        }
         step = aggregate(self.state, accepted, self.roster, self.config, outcome.insight)
         self.state = step.state
-        self.outcome = replace(outcome, weights=step.weights, personal=step.personal)
+        self.outcome = replace(outcome, weights=step.weights, personal=step.personal, update_sizes=sizes)
         self._committed = array_record(self.state.model)
         return self._committed, MetricRecord({"accepted": len(accepted)})
 
