@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +247,9 @@ def test_passion_serves_every_pattern_and_leaves_nothing_empty() -> None:
         assert found[6] >= int(len(rows) * 0.6 * 0.6 * 0.8 * 0.8)
     present = np.mean([rows.mean(axis=0) for rows in training(data, masks).values()], axis=0)
     assert np.abs(present - np.array([90, 135, 184, 43]) / 219).max() < 0.05  # as realised in the published file
+
+
+def test_the_documentation_names_every_mechanism_and_protocol(repository: Path) -> None:
+    text = (repository / "docs" / "missingness.md").read_text()
+    absent = [name for name in (*groups()["missingness"], *PROTOCOLS) if f"`{name}`" not in text and name != "none"]
+    assert absent == []
