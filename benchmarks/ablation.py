@@ -24,7 +24,7 @@ from benchmarks.ablation_table import READING, document
 from benchmarks.arms import ARMS, SETTINGS, Arm
 from benchmarks.cells import Cell, CellResult, note_failure, run_cell, settled_cells
 from benchmarks.plan import open_cells, outlook
-from benchmarks.pool import Failure, work_off
+from simulations.study.pool import Failure, work_off
 
 Say = Callable[[str, int], None]
 SHORTER = ("rounds=20", "evaluate_every=20")  # as docs/ablation.md was made; scored once, at the end

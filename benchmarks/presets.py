@@ -23,8 +23,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.pool import Failure, work_off
 from benchmarks.study import LAST_ROUND_ONLY, TUNING_SEEDS, Setting, best_step, mean, paired, train
+from simulations.study.pool import Failure, work_off
 
 METHODS = ("fedavg_zero", "fedavg_owner", "modality_dropout", "fedmce")
 SEEDS = tuple(range(10))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +85,11 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Interval:
         first: scores, one per seed, of at least two seeds.
         second: scores of the same seeds in the same order.
     """
-    from scipy import stats
+    from fedmce.study.statistics import paired as compared
 
-    difference = [a - b for a, b in zip(first, second, strict=True)]
-    n = len(difference)
-    if n < 2:
-        raise ValueError(f"paired: given {n} pair(s); an interval needs at least 2")
-    centre = sum(difference) / n
-    spread = math.sqrt(sum((d - centre) ** 2 for d in difference) / (n - 1))
-    half = float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
-    return Interval(centre, centre - half, centre + half)
+    if len(first) < 2:
+        raise ValueError(f"paired: given {len(first)} pair(s); an interval needs at least 2")
+    found = compared(first, second)
+    assert found.low is not None
+    assert found.high is not None
+    return Interval(found.difference, found.low, found.high)

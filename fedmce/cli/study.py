@@ -217,17 +217,22 @@ def _place(cell: Cell) -> tuple[str, str, int] | None:
 
 
 def _workers(plan: Plan, options: Options) -> tuple[int, Callable[..., None]]:
+    """How many cells run at a time, as far as it is known, and who runs them."""
+    uses_gpu = any(plan.any_config(setting, method).training.device == "cuda" for method, setting in plan.places())
+    if options.ray is not None:
+        from simulations.study.on_ray import work_off_on_ray
+
+        on_ray = partial(work_off_on_ray, workers=options.workers, address=options.ray, gpus=1.0 if uses_gpu else 0.0)
+        return options.workers or os.cpu_count() or 1, on_ray
     from simulations.study.pool import work_off
 
-    devices = _devices(plan)
+    devices = _devices() if uses_gpu else []
     workers = options.workers or (len(devices) if devices else os.cpu_count() or 1)
     return workers, partial(work_off, workers=workers, devices=devices)
 
 
-def _devices(plan: Plan) -> list[str]:
-    """The GPUs to deal out, if a run of the study asks for one."""
-    if not any(plan.any_config(setting, method).training.device == "cuda" for method, setting in plan.places()):
-        return []
+def _devices() -> list[str]:
+    """The GPUs to deal out."""
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")

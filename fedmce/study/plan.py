@@ -144,9 +144,13 @@ class Plan:
         left: dict[str, int] = {}
         for cell in self.open_cells(settled):
             left[cell.setting] = left.get(cell.setting, 0) + 1
+        waiting: dict[str, str] = {}
         for method, setting in self.places():
             if self.choice(method, setting, settled).open:
-                left[setting] = left.get(setting, 0) + len(self.study.seeds)
+                # Methods of equal configurations will be equal cells, whatever is chosen for them.
+                waiting.setdefault(self.key(Cell(setting, method, 0, self.combinations(method)[0])), setting)
+        for setting in waiting.values():
+            left[setting] = left.get(setting, 0) + len(self.study.seeds)
         return left
 
     def _tuned(self, method: str) -> str:

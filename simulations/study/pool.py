@@ -57,7 +57,7 @@ def work_off(
                 if job not in started:
                     started.add(job)
                     slot = free.pop(0)
-                    running[pools[slot].submit(_guarded, run, job)] = slot, job
+                    running[pools[slot].submit(guarded, run, job)] = slot, job
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -94,7 +94,8 @@ def _prepare(device: str | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
 
-def _guarded(run: Callable[[Job], Outcome], job: Job) -> Outcome | Failure:
+def guarded(run: Callable[[Job], Outcome], job: Job) -> Outcome | Failure:
+    """The outcome of a job, or why it has none."""
     # An exception with arguments of its own may not survive the way back, a sentence does.
     try:
         return run(job)

@@ -1,6 +1,6 @@
 import os
 
-from benchmarks.pool import Failure, work_off
+from simulations.study.pool import Failure, work_off
 
 
 def job(number: int) -> int:
