@@ -101,14 +101,32 @@ def test_an_auc_compares_rows_of_one_site_only() -> None:
     assert scored.per_site == pytest.approx(per_site)
 
 
-def test_with_more_modalities_than_subsets_are_listed_for_rows_are_still_answered_with_what_they_have() -> None:
-    run = toy_run(_nine())
-    config = ImbalancedConfig(rates=dict.fromkeys([m.name for m in run.dataset.modalities], 0.3))
+@pytest.mark.parametrize("use", ["off", "full"])
+def test_with_more_modalities_than_subsets_are_listed_for_rows_are_still_answered_with_what_they_have(use: str) -> None:
+    run = toy_run(_nine(), use=use)
+    config = McarConfig(rate=0.8, draw="independent", on_empty="drop")
     masks = draw_test_masks(run.dataset, config, 0)
-    right = hits(run, {n: m.available for n, m in masks.sites.items()})
+    right = np.concatenate(list(hits(run, {n: m.available for n, m in masks.sites.items()}).values()))
     scored = score_under(run, "x", config, 0)
-    assert scored.as_available == pytest.approx(np.concatenate(list(right.values())).mean())
+    assert 0 < scored.shares["nothing"] < 1
+    assert scored.rows == len(right)
+    assert scored.as_available == pytest.approx(right.mean())
     assert 0 <= scored.covered < 1
+
+
+def test_a_row_that_the_data_came_without_anything_of_is_no_row() -> None:
+    data = toy()
+    site = data.sites["south"]
+    available = site.available.copy()
+    available[1] = False  # the first of its test rows
+    bare = replace(data, sites=data.sites | {"south": replace(site, available=available)})
+    run = toy_run(bare)
+    masks = draw_test_masks(bare, RATES, 0)
+    right = np.concatenate(list(hits(run, {n: m.available for n, m in masks.sites.items()}).values()))
+    scored = score_under(run, "x", RATES, 0)
+    assert scored.as_available == pytest.approx(right.mean())
+    assert scored.rows == len(right) == 44
+    assert "nothing" not in scored.shares
 
 
 def test_the_masks_of_test_rows_are_those_of_the_seed_whatever_the_run_or_its_training_masks() -> None:
