@@ -38,7 +38,8 @@ def fusion_by_cluster(
     points = relative_distances(told)
     labels = k_means(points, config.aggregation.clusters, generator(config.seed, "clusters"))
     by_site = {site: int(label) for site, label in zip(sorted(told), labels, strict=True)}
-    means = cluster_means({site: reply.update for site, reply in accepted.items()}, by_site)
+    trained = {site: select(r.update, [c for c, rows in r.rows.items() if rows > 0]) for site, r in accepted.items()}
+    means = cluster_means(trained, by_site)
     fresh = {site: personal.get(site, {}) | mean for site, mean in means.items()}
     return personal | fresh, {"clusters": by_site}
 

@@ -59,10 +59,10 @@ def k_means(points: npt.NDArray[np.float64], count: int, generator: np.random.Ge
 def cluster_means(
     states: Mapping[str, Mapping[str, npt.NDArray[np.float32]]], labels: Mapping[str, int]
 ) -> dict[str, Floats]:
-    """Uniform means of a state inside each cluster.
+    """Uniform means inside each cluster, each parameter over the members that have it.
 
     Args:
-        states: state per site that has one.
+        states: what each site trained; sites with other modalities have other parameters.
         labels: cluster of each site, those without a state included.
 
     Returns:
@@ -72,8 +72,11 @@ def cluster_means(
     for label in sorted(set(labels.values())):
         members = [site for site in sorted(labels) if labels[site] == label]
         heard = {site: states[site] for site in members if site in states}
+        mean: Floats = {}
+        for key in sorted({key for state in heard.values() for key in state}):
+            parts = {site: {key: state[key]} for site, state in heard.items() if key in state}
+            mean |= weighted_mean(parts, dict.fromkeys(parts, 1.0))
         if heard:
-            mean = weighted_mean(heard, dict.fromkeys(heard, 1.0))
             found |= dict.fromkeys(members, mean)
     return found
 

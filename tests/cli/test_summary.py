@@ -38,6 +38,15 @@ def test_scores_with_completed_tokens_have_a_line_of_their_own(
     assert "with completed tokens (mean): mean subset 0.625" in printed(run, result, capsys)
 
 
+def test_where_every_site_has_a_model_of_its_own_no_contribution_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run")
+    shown = printed(run, result_of(run) | {"contributions": {}}, capsys)
+    assert "contribution per modality on test rows: not measured" in shown
+    assert "report.html" in shown or "result.json" in shown
+
+
 def test_many_modalities_are_shown_by_size_and_no_line_is_wider_than_a_pipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
