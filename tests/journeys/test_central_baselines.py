@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.workplace import open_workplace
 from fedmce.aggregation import weighted_mean
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
-from fedmce.models import trained_rows
+from fedmce.models import Statistics, trained_rows
 from fedmce.record import read_record
 from fedmce.record.model_file import load_model
 from tests.journeys.runs import model_bytes, result, rounds, run
@@ -139,6 +140,21 @@ def test_the_record_counts_what_the_federated_mean_stood_in_for(
     # subsets lack it), and from it alone no two rows can be compared.
     assert {name: count["federated_mean"] for name, count in counts.items()} == {"sound": 40, "image": 40, "blood": 20}
     assert all(count["federated_mean"] < count["stand_ins"] for count in counts.values())
+
+
+def test_validation_rows_are_filled_from_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, made_dataset())
+    place = open_workplace(made_config("knn_imputation", model__neighbours=1).to_json(), "cedar")
+    scale = {
+        m.name: Statistics(*(np.full(m.statistics_shape, v, np.float32) for v in (0, 1)), np.zeros(m.shape, np.float32))
+        for m in MODALITIES
+    }
+    train, validation = place.on_device(scale)
+    lacks = np.flatnonzero(~validation.observed.available[:, 0])
+    assert len(lacks)
+    filled = validation.batch(np.arange(validation.count))[0].values["image"].numpy()[lacks]
+    given = train.observed.values["image"]
+    assert all((np.abs(given - sample) < 1e-6).all(axis=(1, 2, 3)).any() for sample in filled)
 
 
 def test_completion_heads_are_averaged_over_supervised_rows() -> None:

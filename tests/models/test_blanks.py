@@ -76,14 +76,15 @@ def test_a_token_outside_the_subset_changes_nothing(absent: str, junk: float) ->
     assert torch.equal(net.fuse(token, torch.arange(2), member), net.fuse(spoilt, torch.arange(2), member))
 
 
+@pytest.mark.parametrize("fusion", ["concat", "mean"])
 @pytest.mark.parametrize("absent", ["zero_input", "mean_input"])
 @torch.no_grad()
-def test_a_site_fills_only_what_it_has_an_encoder_for(absent: str) -> None:
-    spec = small_spec(3, "concat", heads=False, completion=False, absent=absent)
+def test_a_site_fills_only_what_it_has_an_encoder_for(absent: str, fusion: str) -> None:
+    spec = small_spec(3, fusion, heads=False, completion=False, absent=absent)
     whole, part = lively(MultimodalNet(spec)), MultimodalNet(spec, ["a", "b"])
     state = state_of(whole)
     load_state(part, {key: state[key] for key in state_of(part)})
-    skip = lively(MultimodalNet(small_spec(3, "concat", heads=False, completion=False)))
+    skip = lively(MultimodalNet(small_spec(3, fusion, heads=False, completion=False)))
     known = scales(spec)
     part.use_blanks(known)
     available = rows_of([1], 3)

@@ -89,6 +89,11 @@ def test_the_distance_to_the_teacher_is_a_mean_over_classes_at_a_floor() -> None
     assert float(soft_distance(teacher, teacher, 4.0, 0.005)) == 0
 
 
+def gradients(net: MultimodalNet, loss: torch.Tensor) -> list[torch.Tensor]:
+    """Of every parameter; zeros where there is none."""
+    return list(torch.autograd.grad(loss, list(net.parameters()), allow_unused=True, materialize_grads=True))
+
+
 @given(available=patterns(3, min_rows=2))
 @settings(max_examples=15)
 def test_the_loss_row_by_row(available: Bools) -> None:
@@ -112,7 +117,7 @@ def test_the_loss_row_by_row(available: Bools) -> None:
         for m in tokens:
             own = fused_state(net, tokens, (m,))
             gaps = torch.stack([cosine(own, p) - cosine(state, p) for p in proto.values()])
-            apart[m] = float(gaps.abs().mean())
+            apart[m] = float(gaps.detach().abs().mean())
             found[m].append(
                 {
                     "single": negative_log_likelihood(fused_logits(net, tokens, (m,)), row.target),
@@ -134,6 +139,8 @@ def test_the_loss_row_by_row(available: Bools) -> None:
             total = total + rarity * (0.7 * mean_of["single"] + 0.1 * mean_of["prototype"])
     loss = rule_of(net, available, **config.model_dump(exclude={"name"}))(net, batch, available).total
     assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-6)
+    for mine, theirs in zip(gradients(net, loss), gradients(net, total), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("fusion", ["concat", "residual", "transformer"])
@@ -150,6 +157,22 @@ def test_batches_with_no_or_one_row_of_a_modality_are_finite(fusion: str, codes:
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     rule.told(net, [])
     assert all(np.isfinite(value).all() for value in memory.values())
+
+
+def test_a_new_local_epoch_steps_the_preference_and_so_does_the_end_of_the_training() -> None:
+    net, available = net_of(), rows_of([7, 3, 5], 3)
+    rule = rule_of(net, available, memory := {}, step=0.05)
+    rule.emphasis()
+    rule(net, make_batch(net.spec, available), available)
+    first = rule.preference.weight_m.clone()
+    rule.emphasis()
+    second = rule.preference.weight_m.clone()
+    assert first.tolist() == [1, 1, 1]
+    assert not torch.equal(first, second)
+    rule(net, make_batch(net.spec, available), available)
+    rule.told(net, [])
+    assert memory["passion.epochs"].tolist() == [2]
+    assert memory["passion.weight"].tolist() != second.tolist()
 
 
 def test_without_weights_it_is_the_task_objective_bit_by_bit() -> None:
