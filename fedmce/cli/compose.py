@@ -144,6 +144,8 @@ def _apply(edit: Edit, tree: dict[str, Any]) -> list[str]:
 
 def _resolved(tree: dict[str, Any]) -> Any:
     """``${key}`` and ``${oc.env:NAME}`` replaced, as everywhere in Hydra."""
+    if "${" not in repr(tree):  # the rule; OmegaConf takes half of the time of a configuration
+        return tree
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
