@@ -72,7 +72,7 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     # Models that only a site has are scored where they are.
     tests = None if config.is_personal else TestRows(dataset, config, spec, statistics, roster.empty_value)
     run_rounds(grid, strategy, record, tests.score if tests else None, dataset.task.metric)
-    save_model(folder, spec, strategy.state.model, statistics)
+    save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 
 
 def shared_part(config: RunConfig, sites: Sequence[str]) -> RunConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,23 @@ from fedmce.wire import digest
 SCHEMA = "fedmce.model/1"
 
 
-def save_model(folder: Path, spec: NetworkSpec, state: State, statistics: Mapping[str, Statistics]) -> None:
-    """Write the model so that it can be loaded without the run's data or configuration."""
+def save_model(
+    folder: Path,
+    spec: NetworkSpec,
+    state: State,
+    statistics: Mapping[str, Statistics],
+    kept_at_sites: Sequence[str] = (),
+) -> None:
+    """Write the model so that it can be loaded without the run's data or configuration.
+
+    Args:
+        folder: of the run.
+        spec: the network.
+        state: every component.
+        statistics: of the normalisation.
+        kept_at_sites: kinds of components that never left the sites: here they are as they began, so that the file
+            documents the common part and :func:`load_model` refuses it.
+    """
     temporary = folder / "model.safetensors.tmp"
     temporary.write_bytes(save(dict(sorted(state.items())), metadata={"schema": SCHEMA}))
     temporary.replace(folder / "model.safetensors")
@@ -44,6 +59,8 @@ def save_model(folder: Path, spec: NetworkSpec, state: State, statistics: Mappin
         "statistics": {n: _scale_tree(s) for n, s in statistics.items()},
         "digest": digest(state),
     }
+    if kept_at_sites:
+        tree["kept_at_sites"] = list(kept_at_sites)
     write_json(folder / "model.json", tree)
 
 
@@ -157,7 +174,7 @@ def load_model(folder: Path) -> LoadedModel:
     """Load the model of a run folder.
 
     Raises:
-        DataError: a file is absent, malformed, or the two do not belong together.
+        DataError: a file is absent, malformed, the two do not belong together, or parts of the model stayed at sites.
     """
     try:
         tree = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -166,6 +183,11 @@ def load_model(folder: Path) -> LoadedModel:
         raise DataError(f"{folder}: no loadable model ({error}); the folder of a finished run is needed") from error
     if not isinstance(tree, dict) or tree.get("schema") != SCHEMA or tree.get("digest") != digest(state):
         raise DataError(f"{folder}: model.json and model.safetensors do not belong together; copy both from one run")
+    if kept := tree.get("kept_at_sites"):
+        raise DataError(
+            f"{folder}: every site of this run ended with a model of its own, whose {', '.join(kept)} stayed there; needed "
+            "a run with one common model: aggregation.private=[] and rule=mean"
+        )
     spec = NetworkSpec.from_dict(tree["network"])
     net = MultimodalNet(spec)
     load_state(net, state)

@@ -70,6 +70,14 @@ def test_the_file_says_what_the_model_is(tmp_path: Path) -> None:
     assert load_model(tmp_path).spec == tree["network"]
 
 
+def test_a_model_with_parts_that_stayed_at_sites_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """What never left the sites is in the file as it began: a prediction from it would be noise."""
+    net = MultimodalNet(small_spec(3))
+    save_model(tmp_path, net.spec, state_of(net), scales(net.spec), ("head", "fusion"))
+    with pytest.raises(DataError, match="whose head, fusion stayed there"):
+        load_model(tmp_path)
+
+
 def test_hidden_modalities_play_no_part(tmp_path: Path) -> None:
     saved(tmp_path)
     model, raw = load_model(tmp_path), features([7] * 3)
