@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fedmce.cli.compose import load_config
+from fedmce.config.missingness import ImbalancedConfig
 from fedmce.errors import ConfigError, DataError
 from fedmce.matrix import open_run, score_under
+from simulations import engines
 from tests.matrix.made import saved_run
 
 
@@ -21,6 +24,23 @@ def test_a_saved_run_is_scored_like_the_model_in_memory(tmp_path: Path) -> None:
         open_run(tmp_path / "run"), "own", config.missingness
     )
     assert sorted(run.rows) == sorted(run.dataset.sites)
+
+
+@pytest.mark.parametrize("method", ["fedmce", "fedavg_zero", "mean_imputation", "knn_imputation", "late_fusion"])
+def test_every_subset_scores_what_the_run_itself_recorded(tmp_path: Path, method: str) -> None:
+    given = ["dataset=av_digits", "dataset.train_rows=30", "sites=[us_f3,gb_m3]", "rounds=1", f"method={method}"]
+    config = load_config([*given, "missingness=imbalanced"])
+    engines.run(config, tmp_path, lambda row: None)
+    recorded = json.loads((tmp_path / "result.json").read_text())["metrics"]
+    run = open_run(tmp_path)
+    for subset in recorded["per_subset"]:
+        hides = {name: 1.0 for name in ("image", "audio") if name not in subset.split("+")}
+        scored = score_under(run, subset, ImbalancedConfig(rates=hides))
+        assert scored.shares == {subset: 1.0}
+        assert scored.as_available == pytest.approx(recorded["per_subset"][subset])
+        assert scored.deployed == pytest.approx(recorded["per_subset"][subset])
+        by_site = {site: table[subset] for site, table in recorded["per_site"].items()}
+        assert scored.per_site == pytest.approx(by_site)
 
 
 def test_only_sites_that_took_part_are_scored(tmp_path: Path) -> None:
