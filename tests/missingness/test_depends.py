@@ -169,3 +169,15 @@ def test_the_modality_that_decides_cannot_be_hidden() -> None:
         MarConfig(by="a", rates={"a": 0.2})
     hidden, _ = hide(MarConfig(by="a", rate=1.0), view(full(20)))
     assert hidden.all(axis=0).tolist() == [False, True, True]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("config", [MarConfig(by="b", rate=0.4), MnarConfig(rate=0.4)])
+def test_a_modality_that_no_row_recorded_decides_nothing(config: Any) -> None:
+    natural = full(400)
+    natural[:, 1] = False
+    hidden, _ = hide(config, view(natural))
+    assert not hidden[:, 1].any()
+    assert near(float(hidden[:, 0].mean()), 0.4, 400)
+    nobody, _ = hide(config, view(np.zeros((0, 3), dtype=bool)))
+    assert nobody.shape == (0, 3)

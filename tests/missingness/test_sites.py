@@ -181,6 +181,12 @@ def test_two_levels_take_a_floor_of_the_sites_and_of_their_rows() -> None:
         assert all(h.sum(axis=1).max() <= 1 for h in hidden.values())
 
 
+def test_a_share_below_one_site_means_none_where_the_source_floors() -> None:
+    for config in (TwoLevelConfig(sites=0.3, share=1.0), SiteFractionConfig(share=0.3)):
+        assert not any(h.any() for h in hidden_by_site(even(3, 4), config).values())
+        assert sum(h.any() for h in hidden_by_site(even(4, 4), config).values()) == 1
+
+
 def test_the_modality_that_a_row_loses_is_any_alike() -> None:
     hidden = hidden_by_site(even(1, 3000), TwoLevelConfig(sites=1, share=1.0))["s00"]
     assert (hidden.sum(axis=1) == 1).all()
