@@ -39,7 +39,7 @@ class Keeping:
         """The received part and the site's own one.
 
         With ``private``, what never trained here starts as everywhere, from the seed. Harmony's sites start from what
-        the server sends: whoever is sent what it would keep begins anew, and forgets what it had.
+        the server sends; whom it sends what a site would keep begins anew.
 
         Raises:
             WireError: the server left out what this node has lost.
@@ -50,14 +50,12 @@ class Keeping:
         start = state_of(MultimodalNet(place.spec, held, seed=place.config.seed))
         absent = [key for key in start if key in keys and key not in model]
         own = self._read(PRIVATE)
-        if place.config.aggregation.rule == "harmony":
-            if not absent:
-                self._forget()
-            if lost := [key for key in absent if key not in own]:
-                raise WireError(
-                    f"site {place.site}: {component_of(lost[0])} was neither sent nor kept; the node lost its state. "
-                    "start the run anew"
-                )
+        lost = [key for key in absent if key not in own]
+        if lost and place.config.aggregation.rule == "harmony":
+            raise WireError(
+                f"site {place.site}: {component_of(lost[0])} was neither sent nor kept; the node lost its state. "
+                "start the run anew"
+            )
         return model | {key: own.get(key, start[key]) for key in absent}
 
     def without_private(self, trained: State, place: Workplace, round_number: int) -> State:
@@ -82,11 +80,6 @@ class Keeping:
         lost = {modality_of(component_of(key)) for key in wanted if key not in whole}
         usable = tuple(name for name in place.names if name not in lost)
         return {k: v for k, v in whole.items() if (modality_of(component_of(k)) or usable[0]) in usable}, usable
-
-    def _forget(self) -> None:
-        for name in (PRIVATE, OBJECTIVE):
-            if name in self.state.array_records:
-                del self.state[name]
 
     def _read(self, name: str) -> Arrays:
         return arrays_of(self.state.array_records[name]) if name in self.state.array_records else {}
