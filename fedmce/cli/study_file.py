@@ -70,7 +70,7 @@ def _edited(tree: dict[str, Any], text: str, extra: list[str]) -> dict[str, Any]
     tree = dict(tree)
     node: dict[str, Any] = tree
     for part in read.path[:-1]:
-        inner = node.get(part)
+        inner = node.get(part, {})
         if not isinstance(inner, dict):
             raise ConfigError(f"{text}: {part} is no mapping in the study; needed a key of a mapping")
         node[part] = dict(inner)

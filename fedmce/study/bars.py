@@ -22,7 +22,7 @@ class Verdict:
         asked: in words.
         second: the method that the first was held against.
         measured: in words; empty over all settings.
-        met: None where runs are missing.
+        word: ``met``, ``missed``, or ``open`` where runs are missing.
         difference, low, high: mean difference with its paired 95 % interval; None where there is none.
         target: what the difference must reach, if the bar asks for one.
     """
@@ -32,16 +32,20 @@ class Verdict:
     asked: str
     second: str
     measured: str
-    met: bool | None
+    word: str
     difference: float | None = None
     low: float | None = None
     high: float | None = None
     target: float | None = None
 
     @property
-    def word(self) -> str:
-        """``met``, ``missed`` or ``open``."""
-        return "open" if self.met is None else "met" if self.met else "missed"
+    def met(self) -> bool | None:
+        """None where runs are missing."""
+        return None if self.word == "open" else self.word == "met"
+
+
+def _word(met: bool | None) -> str:
+    return "open" if met is None else "met" if met else "missed"
 
 
 def verdicts(results: Results, unpaired: list[Mismatch]) -> list[Verdict]:
@@ -57,7 +61,9 @@ def verdicts(results: Results, unpaired: list[Mismatch]) -> list[Verdict]:
         met, missed = (sum(v.met is kind for v in single) for kind in (True, False))
         overall = True if met >= needed else False if len(single) - missed < needed else None
         found.append(
-            Verdict(name, "", f"in {needed} of {len(settings)} settings", "", f"{met} met, {missed} missed", overall)
+            Verdict(
+                name, "", f"in {needed} of {len(settings)} settings", "", f"{met} met, {missed} missed", _word(overall)
+            )
         )
     return found
 
@@ -91,7 +97,7 @@ def _in_setting(results: Results, bar: BarConfig, name: str, setting: str, out: 
     first, second = bar.pair[0], bar.pair[1]
     other = best_other(results, setting, first, metric) if second == BEST else second
     if other is None:
-        return Verdict(name, setting, asked(bar), second, "no run", None)
+        return Verdict(name, setting, asked(bar), second, "no run", "open")
 
     def scores(method: str) -> Mapping[int, float]:
         found = results.by_seed(setting, method, metric)
@@ -100,12 +106,14 @@ def _in_setting(results: Results, bar: BarConfig, name: str, setting: str, out: 
     ours, theirs = scores(first), scores(other)
     seeds = [seed for seed in ours if seed in theirs]
     if not seeds:
-        return Verdict(name, setting, asked(bar), other, "no pair", None)
+        return Verdict(name, setting, asked(bar), other, "no pair", "open")
     pair = paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
     share = sum(ours[seed] for seed in seeds) / max(sum(theirs[seed] for seed in seeds), 1e-12)
     met = _reached(bar, pair, share) if len(seeds) == len(results.study.seeds) else None
     told = _measured(bar, pair, share, len(results.study.seeds))
-    return Verdict(name, setting, asked(bar), other, told, met, pair.difference, pair.low, pair.high, bar.at_least)
+    return Verdict(
+        name, setting, asked(bar), other, told, _word(met), pair.difference, pair.low, pair.high, bar.at_least
+    )
 
 
 def _reached(bar: BarConfig, pair: Paired, share: float) -> bool | None:
