@@ -24,7 +24,7 @@ class MoonConfig(ObjectiveSection):
     """MOON: states shall resemble those of the received model rather than those of the site's previous one."""
 
     name: Literal["moon"] = "moon"
-    mu: float = Field(1.0, ge=0, description="weight of the contrast")
+    mu: float = Field(0.1, ge=0, description="weight of the contrast (the paper: 0.1 to 10)")
     temperature: float = Field(0.5, gt=0, description="softness of the contrast")
 
 
@@ -52,7 +52,7 @@ class OgmGeConfig(ObjectiveSection):
     """OGM-GE: the task loss, with the gradients of dominant encoders scaled down and noise on them."""
 
     name: Literal["ogm_ge"] = "ogm_ge"
-    alpha: float = Field(0.3, ge=0, description="how strongly a dominant modality is held back")
+    alpha: float = Field(0.1, ge=0, description="how strongly a dominant modality is held back")
     noise: float = Field(1.0, ge=0, description="noise on gradients, in standard deviations of the gradient (GE)")
 
     @property
@@ -65,7 +65,9 @@ class FlismConfig(ObjectiveSection):
     """FLISM: the task loss, contrast with a view that lacks modalities, distillation from the plain mean model."""
 
     name: Literal["flism"] = "flism"
-    contrast_weight: float = Field(1.0, ge=0, description="weight of the supervised contrast of both views")
+    contrast_weight: float = Field(
+        0.1, ge=0, description="weight of the supervised contrast of both views (the paper: 1)"
+    )
     temperature: float = Field(0.1, gt=0, description="softness of the contrast")
     noise: float = Field(0.7, ge=0, description="standard deviation of noise on the second view's samples")
     distil_weight: float = Field(1.0, ge=0, description="weight of the distillation from the equal-weight model")
@@ -78,9 +80,9 @@ class PrototypesConfig(ObjectiveSection):
     """MFCPL-like: tokens are drawn to prototypes per modality and class, which also stand in for what is absent."""
 
     name: Literal["prototypes"] = "prototypes"
-    align_weight: float = Field(1.0, ge=0, description="weight of the squared distance to the own prototype")
+    align_weight: float = Field(0.1, ge=0, description="weight of the squared distance to the own prototype")
     contrast_weight: float = Field(
-        0.5, ge=0, description="weight of the contrast with the prototypes of all modalities"
+        0.1, ge=0, description="weight of the contrast with the prototypes of all modalities"
     )
     temperature: float = Field(0.1, gt=0, description="softness of the contrast")
     fill_weight: float = Field(
@@ -104,8 +106,6 @@ def baseline_problems(config: RunConfig) -> Iterator[str]:
             "again; needed optimiser=sgd"
         )
     if config.aggregation.weighting == "inverse_entropy" and objective != "flism":
-        yield (
-            f"aggregation.weighting=inverse_entropy: objective={objective} tells no entropy; needed objective=flism"
-        )
+        yield (f"aggregation.weighting=inverse_entropy: objective={objective} tells no entropy; needed objective=flism")
     if objective == "prototypes" and "encoder" in config.aggregation.private:
         yield "objective=prototypes compares tokens of all sites; needed aggregation.private without encoder"

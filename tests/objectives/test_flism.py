@@ -58,7 +58,7 @@ def test_the_second_view_lacks_one_part_for_the_whole_round() -> None:
     net = net_of()
     for seed in range(6):
         facts = facts_for(net, "flism", round=1)
-        rule = rule_for(net, "flism", facts, seed=seed, noise=0.0)
+        rule = rule_for(net, "flism", facts, seed=seed, noise=0.0, contrast_weight=1.0)
         dropped = rule._dropped
         assert 0 < len(dropped) < 3
         loss = rule(net, batch := make_batch(net.spec, SITE), SITE)

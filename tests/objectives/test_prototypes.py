@@ -133,18 +133,20 @@ def test_the_contrast_compares_every_token_with_the_known_prototypes_of_every_mo
     assert float(loss.parts["contrast"]) == pytest.approx(np.mean(found), rel=1e-5)
 
 
-def test_absent_tokens_are_filled_with_the_prototype_of_the_predicted_class() -> None:
+@pytest.mark.parametrize("site", [SITE, rows_of([3, 1, 2, 1], 3)], ids=["all", "no row holds c"])
+def test_absent_tokens_are_filled_with_the_prototype_of_the_predicted_class(site: Bools) -> None:
+    """A modality that no row of the batch holds is not filled: its projection and head are not to be touched."""
     net, shared = net_of(), known(classes=(0, 1, 2))
-    loss = rule_with(net, shared, fill_weight=1.0)(net, batch := make_batch(net.spec, SITE), SITE)
+    loss = rule_with(net, shared, fill_weight=1.0)(net, batch := make_batch(net.spec, site), site)
     found = []
     for row in rows_in(batch):
-        tokens = tokens_of(net, row)
+        tokens = {m: token.detach() for m, token in tokens_of(net, row).items()}
         guess = int(fused_logits(net, tokens, tuple(tokens)).argmax())
-        lacks = [m for m in net.spec.names if m not in tokens]
+        lacks = [m for m in batch.values if m not in tokens]
         if lacks:
-            stand_in = {m: torch.tensor(shared[f"prototype/{m}"][guess]).double() for m in lacks}
-            whole = tokens | stand_in
-            found.append(float(negative_log_likelihood(fused_logits(net, whole, net.spec.names), row.target)))
+            whole = tokens | {m: torch.tensor(shared[f"prototype/{m}"][guess]).double() for m in lacks}
+            logits = fused_logits(net, whole, tuple(whole)).detach()
+            found.append(float(negative_log_likelihood(logits, row.target)))
     assert 0 < len(found) < batch.rows
     assert float(loss.parts["fill"]) == pytest.approx(np.mean(found), rel=1e-6)
 
@@ -166,7 +168,7 @@ def test_the_true_class_is_not_in_a_filled_token() -> None:
         for tokens in rows:
             guess = int(fused_logits(net, tokens, tuple(tokens)).argmax())
             whole = {m: torch.tensor(shared[f"prototype/{m}"][guess]).double() for m in net.spec.names} | tokens
-            losses.append(float(negative_log_likelihood(fused_logits(net, whole, net.spec.names), label)))
+            losses.append(float(negative_log_likelihood(fused_logits(net, whole, net.spec.names).detach(), label)))
         expected.append(np.mean(losses))
     np.testing.assert_allclose(by_label, expected, rtol=1e-6)
 
