@@ -14,12 +14,12 @@ from fedmce.models import MultimodalNet
 from fedmce.objectives import OBJECTIVES
 from fedmce.objectives.passion import (
     PassionObjective,
-    Preference,
     Students,
     lagging,
     prototype_gaps,
     soft_distance,
 )
+from fedmce.objectives.preference import Preference
 from fedmce.objectives.regulator import regulated
 from tests.oracles.mce_rows import fused_logits, negative_log_likelihood, rows_in, tokens_of
 from tests.oracles.net_rows import fused_state
