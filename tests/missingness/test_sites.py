@@ -167,6 +167,14 @@ def test_holders_may_be_named_or_the_first_and_may_miss_some_rows_too() -> None:
     assert [bool(h[:, 1].any()) for h in first.values()] == [False, False, True, True]
 
 
+def test_holders_are_drawn_by_seed_unless_the_first_are_asked_for() -> None:
+    data = even(5, 2)
+    for choose, kinds in (("seed", 5), ("first", 1)):
+        config = RareConfig(modality="b", holders=1, choose=choose)
+        seen = {tuple(held[1] for held in held_by_site(data, config, seed).values()) for seed in range(40)}
+        assert len(seen) == kinds
+
+
 def test_every_site_is_as_likely_to_be_chosen() -> None:
     sites = [f"s{n}" for n in range(5)]
     seen = Counter(name for seed in range(2000) for name in chosen_sites(sites, 2, seed, "p"))
