@@ -70,7 +70,10 @@ def _path(key: str, text: str) -> tuple[str, ...]:
 def _text_keys() -> set[str]:
     """Root keys that are plain text: 2024 or a path with odd characters is taken as it is typed."""
     fields = RunConfig.model_fields.items()
-    return {name for name, field in fields if allowed(field.annotation) in ("text", "text or null")} - {"method", "protocol"}
+    return {name for name, field in fields if allowed(field.annotation) in ("text", "text or null")} - {
+        "method",
+        "protocol",
+    }
 
 
 def _plain(key: str, value: str) -> str | None:
