@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fedmce.aggregation import WEIGHTINGS, QualityState, quality, saturated, server_step, weighted_mean
+from fedmce.aggregation import (
+    WEIGHTINGS,
+    QualityState,
+    compared_quality,
+    quality,
+    saturated,
+    server_step,
+    weighted_mean,
+)
 from fedmce.config.schema import AggregationConfig, RunConfig
 from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
 from fedmce.models import State, modality_of, select
@@ -48,20 +56,25 @@ def read_contributions(
     whole, names, empty = pooled_tally(tallies), roster.names, roster.empty_value
     rows = {site: tally.rows(names) for site, tally in tallies.items()}
     state = old.updated(standardised(tallies, whole, names, empty), config.smoothing, rows)
-    low, high = value_bounds(roster.value)
-    ratios = quality(
-        state,
-        state.rows,
-        shrink_rows=config.shrink_rows,
-        clip_low=config.clip_low,
-        clip_high=config.clip_high,
-        variance=(high - low) ** 2 / 4,
-    )
+    errors = {site: tally.standard_errors(names, empty) for site, tally in tallies.items()}
+    clip_low, clip_high = config.clip_low, config.clip_high
+    if config.belief == "between":
+        ratios = compared_quality(state, errors, clip_low=clip_low, clip_high=clip_high)
+    else:
+        low, high = value_bounds(roster.value)
+        ratios = quality(
+            state,
+            state.rows,
+            shrink_rows=config.shrink_rows,
+            clip_low=clip_low,
+            clip_high=clip_high,
+            variance=(high - low) ** 2 / 4,
+        )
     return Insight(
         contributions=whole.contributions(names, empty),
         standard_errors=whole.standard_errors(names, empty),
         by_site={site: tally.contributions(names, empty) for site, tally in tallies.items()},
-        standard_errors_by_site={site: tally.standard_errors(names, empty) for site, tally in tallies.items()},
+        standard_errors_by_site=errors,
         quality=ratios,
         state=state,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Pair = tuple[float, float]
@@ -81,3 +82,71 @@ def believed_ratio(own: float, expected: float, rows: int, shrink_rows: float, v
     # Multiplied out, so that an expected contribution near 0 is not divided by.
     signal = expected / rows / (expected * expected / rows + variance)
     return 1.0 + (own - expected) * signal * rows / (rows + shrink_rows)
+
+
+def compared_quality(
+    state: QualityState,
+    errors: Mapping[str, Mapping[str, float | None]],
+    *,
+    clip_low: float,
+    clip_high: float,
+) -> dict[str, dict[str, float]]:
+    """Ratio per site and modality, believed as far as the sites of a modality differ more than chance lets them.
+
+    Random-effects shrinkage (DerSimonian and Laird 1986; Morris 1983): with d_k = (own_k - expected_k) / n_k, the
+    variance s^2 of a row's contribution pooled over sites, and t^2 the variance of the true d_k between sites,
+
+        ratio_k = 1 + t^2 / (t^2 + s^2 / n_k) d_k mu / (mu^2 + s^2 / N)
+
+    mu is the mean contribution over all N rows. Where sites are alike t^2 is 0 and every ratio 1, whatever the noise;
+    where some sensors are broken, t^2 is large and they are found with few rows.
+
+    Args:
+        state: smoothed sums and the rows behind them.
+        errors: standard error of each site's contribution per row; None where it is not known.
+        clip_low: smallest ratio: a site is never silenced by a claim alone.
+        clip_high: largest ratio.
+    """
+    found: dict[str, dict[str, float]] = {site: {} for site in state.sums}
+    modalities = sorted({name for pairs in state.sums.values() for name in pairs})
+    for modality in modalities:
+        rows = {s: state.rows.get(s, {}).get(modality, 0) for s in sorted(state.sums) if modality in state.sums[s]}
+        apart = {s: _difference(state.sums[s][modality], n) for s, n in rows.items()}
+        variance = _row_variance({s: (n, errors.get(s, {}).get(modality)) for s, n in rows.items()})
+        known = {s: n for s, n in rows.items() if n > 0}
+        between = between_sites([apart[s] for s in known], [variance / n for n in known.values()])
+        total = sum(known.values())
+        mu = sum(state.sums[s][modality][1] for s in known) / total if total else 0.0
+        scale = mu / (mu * mu + variance / total) if mu > 0 and total else 0.0
+        for site, count in rows.items():
+            belief = between / (between + variance / count) if count and between > 0 else 0.0
+            found[site][modality] = min(max(1.0 + belief * apart[site] * scale, clip_low), clip_high)
+    return found
+
+
+def _difference(pair: Pair, rows: int) -> float:
+    return (pair[0] - pair[1]) / rows if rows else 0.0
+
+
+def _row_variance(told: Mapping[str, tuple[int, float | None]]) -> float:
+    """Variance of one row's contribution within sites, pooled: few rows that agree by chance are not believed."""
+    known = [(n, error) for n, error in told.values() if n > 1 and error is not None and math.isfinite(error)]
+    rows = sum(n for n, _ in known)
+    return sum(n * n * error * error for n, error in known) / rows if rows else HIT_VARIANCE
+
+
+def between_sites(estimates: Sequence[float], variances: Sequence[float]) -> float:
+    """Variance of true values behind estimates with known errors (DerSimonian and Laird 1986, eq. 8), 0 at least.
+
+    Args:
+        estimates: one per site.
+        variances: squared standard error of each, positive.
+    """
+    if len(estimates) < 2 or not all(v > 0 for v in variances):
+        return 0.0
+    weight = [1.0 / v for v in variances]
+    total = sum(weight)
+    centre = sum(w * x for w, x in zip(weight, estimates, strict=True)) / total
+    spread = sum(w * (x - centre) ** 2 for w, x in zip(weight, estimates, strict=True))
+    room = total - sum(w * w for w in weight) / total
+    return max(0.0, (spread - (len(estimates) - 1)) / room)

@@ -207,7 +207,14 @@ class AggregationConfig(Section):
         description="n rows count as n / (1 + n / this), since more rows of one site teach little more; null = as n",
     )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
-    shrink_rows: float = Field(30.0, ge=0, description="rows at which a contribution ratio counts half")
+    belief: Literal["bound", "between"] = Field(
+        "bound",
+        description="a contribution ratio counts as far as it stands out against the largest error that its rows allow "
+        "(bound), or as far as sites differ more than chance lets them (between, random effects)",
+    )
+    shrink_rows: float = Field(
+        30.0, ge=0, description="of belief=bound: rows at which a contribution ratio counts half"
+    )
     clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
     clip_high: float = Field(2.0, ge=1, description="largest contribution ratio")
     whole_model: bool = Field(False, description="every site trains and returns every component (plain FedAvg)")
