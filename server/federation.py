@@ -114,6 +114,7 @@ def _record_start(
         empty_accuracy=profiled.roster.empty_accuracy,
         contributions=measured_how(config.contributions, len(dataset.modalities)),
         rates={site: masks.rates[site] for site in sorted(masks.rates)},
+        realised_rates={site: masks.realised[site] for site in sorted(masks.realised)},
     )
     for site in profiled.roster.profiles:
         sizes = {"bytes_down": profiled.bytes_down[site], "bytes_up": profiled.bytes_up[site]}

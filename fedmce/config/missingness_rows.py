@@ -49,6 +49,9 @@ class ImbalancedConfig(RatesSection):
     name: Literal["imbalanced"] = "imbalanced"
     draw: Draw = Field("exact", description=DRAW)
     rounding: Rounding = Field("nearest", description=ROUNDING)
+    permuted: bool = Field(
+        False, description="the seed decides which modality has which rate: all permutations in turn, seed by seed"
+    )
 
 
 class PatternProductConfig(RatesSection):

@@ -145,3 +145,13 @@ def test_every_mechanism_of_the_schema_is_registered_and_no_other() -> None:
     assert set(MECHANISMS) == set(members(RunConfig.model_fields["missingness"].annotation))
     with pytest.raises(ValueError, match="'natural' is registered twice"):
         mechanism("natural")(MECHANISMS["natural"])
+
+
+def test_permuted_rates_go_through_every_permutation_seed_by_seed() -> None:
+    config, full = ImbalancedConfig(rates={"a": 0.2, "b": 0.5, "c": 0.8}, permuted=True), everything(20)
+    dealt = [tuple(MECHANISMS["imbalanced"](config, view(full, seed=seed))[1].values()) for seed in range(7)]
+    assert dealt[0] == dealt[6] == (0.2, 0.5, 0.8)
+    assert {tuple(sorted(rates)) for rates in dealt} == {(0.2, 0.5, 0.8)}
+    assert len(set(dealt)) == 6
+    hidden, _ = MECHANISMS["imbalanced"](config, view(full, seed=5))
+    assert hidden.sum(axis=0).tolist() == [16, 10, 4]
