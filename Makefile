@@ -28,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev install-oracle simulate test test-slow test-all format lint types floors static check bench ablation mutation lock clean
+.PHONY: help install install-dev install-oracle simulate study-quick test test-slow test-all format lint types floors static check bench ablation mutation lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ install-oracle: $(VENV)/.oracle  ## and the large libraries that some tests comp
 
 simulate: $(VENV)/.app  ## train the default federation and write its report; ARGS="overrides"
 	@$(BIN)/fedmce run $(ARGS)
+
+study-quick: $(VENV)/.app  ## the smallest study, on embedded data in minutes; ARGS="overrides"
+	@$(BIN)/fedmce study study=quick $(ARGS)
 
 test: $(VENV)/.dev  ## the quick tests; ARGS="options of pytest"
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)

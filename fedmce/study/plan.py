@@ -83,8 +83,9 @@ class Plan:
         return given or self.any_config(setting, self.study.reference).dataset.name
 
     def protocol(self, setting: str) -> str:
-        """Label of the setting's protocol."""
-        return self.study.settings[setting].protocol or setting
+        """Label of the setting's protocol: as given, the preset's name, or the setting's."""
+        preset = self.any_config(setting, self.study.reference).protocol
+        return self.study.settings[setting].protocol or (preset if preset != "none" else setting)
 
     def combinations(self, method: str) -> list[Values]:
         """All values to choose from; one empty combination without tuning."""

@@ -151,3 +151,13 @@ def test_methods_and_settings_may_be_narrowed_with_what_speaks_of_them() -> None
         read_arguments(["study=quick", "methods=[fedmcee]"])
     with pytest.raises(ConfigError, match="the name is in the study file"):
         read_arguments(["study=quick", "name=mine"])
+
+
+def test_the_study_of_the_how_to_can_be_planned(repository: Path, tmp_path: Path) -> None:
+    text = (repository / "docs" / "studies-howto.md").read_text()
+    (tmp_path / "mine.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    study, extra = read_arguments([f"study={tmp_path / 'mine.yaml'}"])
+    plan = Plan(study, load_config, extra)
+    assert sum(plan.outlook({}).values()) == 3 * (3 * 3 * 2 + 4 * 10)
+    for key in type(study).model_fields:
+        assert f"`{key}" in text or f"`{key}`" in text or f"{key}:" in text, f"{key} is not explained"
