@@ -77,5 +77,5 @@ def _mixed(by_site: Mapping[str, Component], names: list[str], weight: npt.NDArr
         stacked = np.stack([by_site[name][key] for name in names]).astype(np.float64)
         mixed = np.tensordot(weight, stacked, axes=1).astype(np.float32)
         for number, name in enumerate(names):
-            found[name][key] = mixed[number]
+            found[name][key] = np.asarray(mixed[number])
     return found

@@ -29,5 +29,5 @@ def weighted_mean(states: Mapping[str, Arrays], weights: Mapping[str, float]) ->
         summed = np.zeros(states[sites[0]][key].shape, dtype=np.float64)
         for site in sites:
             summed += weights[site] * states[site][key].astype(np.float64)
-        mean[key] = (summed / total).astype(np.float32)
+        mean[key] = np.asarray(summed / total, dtype=np.float32)  # a count of one entry stays an array
     return mean

@@ -103,6 +103,13 @@ def test_large_components_are_hardly_shared_and_the_record_says_so() -> None:
     assert large < 0.15
 
 
+def test_a_parameter_without_axes_stays_an_array() -> None:
+    states = {s: {"n": np.float32(v)[...]} for s, v in (("north", 1), ("south", 2))}
+    assert all(
+        isinstance(m["n"], np.ndarray) for m in attention_mix({"encoder.a": states}).states["encoder.a"].values()
+    )
+
+
 def test_huge_parameters_do_not_overflow() -> None:
     states = {s: {"w": np.full(1000, v, dtype="f4")} for s, v in (("north", 90.0), ("south", -90.0))}
     mix = attention_mix({"encoder.a": states})

@@ -95,3 +95,10 @@ def test_inputs_are_left_alone() -> None:
     states = {site: state(i) for i, site in enumerate("ab")}
     weighted_mean(states, {"a": 1.0, "b": 2.0})
     assert all(np.array_equal(states[s][k], state(i)[k]) for i, s in enumerate("ab") for k in states[s])
+
+
+def test_a_parameter_without_axes_stays_an_array() -> None:
+    """numpy makes a number of it, which no file and no message takes."""
+    mean = weighted_mean({"x": {"n": np.float32(1)[...]}, "y": {"n": np.float32(2)[...]}}, {"x": 1.0, "y": 1.0})
+    assert isinstance(mean["n"], np.ndarray)
+    assert mean["n"].shape == ()
