@@ -208,7 +208,7 @@ class AggregationConfig(Section):
     )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
     belief: Literal["bound", "between"] = Field(
-        "bound",
+        "between",
         description="a contribution ratio counts as far as it stands out against the largest error that its rows allow "
         "(bound), or as far as sites differ more than chance lets them (between, random effects)",
     )
@@ -216,7 +216,9 @@ class AggregationConfig(Section):
         30.0, ge=0, description="of belief=bound: rows at which a contribution ratio counts half"
     )
     clip_low: float = Field(0.05, gt=0, le=1, description="smallest contribution ratio")
-    clip_high: float = Field(2.0, ge=1, description="largest contribution ratio")
+    clip_high: float = Field(
+        1.0, ge=1, description="largest contribution ratio; 1 = a broken sensor counts less, an easy site not more"
+    )
     whole_model: bool = Field(False, description="every site trains and returns every component (plain FedAvg)")
     accept_min: int = Field(1, ge=1, description="with fewer accepted replies the round is void")
     magnitude_limit: float = Field(1e4, gt=0, description="a reply with a larger absolute value is set aside")
