@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedmce.study.results import Results
 
 
@@ -56,4 +54,6 @@ def area(x: tuple[float, ...], y: list[float]) -> float:
     >>> area((0.0, 1.0, 2.0), [1.0, 0.5, 0.5])
     0.625
     """
-    return float(np.trapezoid(y, x)) / (x[-1] - x[0])
+    from scipy.integrate import trapezoid
+
+    return float(trapezoid(y, x)) / (x[-1] - x[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from pathlib import Path
@@ -21,6 +22,7 @@ from fedmce.report.style import drawing
 from fedmce.study.output import findings
 from fedmce.study.results import Lost, Results
 from fedmce.study.statistics import Ranks
+from tests.report.browser import CHROMIUM, look
 from tests.study.made import record, results, study
 
 
@@ -153,6 +155,18 @@ def test_the_upset_plot_has_a_bar_per_pattern_and_one_for_the_rare_ones() -> Non
     assert upset(names, {}) is None
 
 
+def test_the_dots_under_a_bar_are_its_modalities() -> None:
+    figure = upset(["a", "b", "c"], {"a+c": 5, "b": 3, "a": 1})
+    assert figure is not None
+    coloured = [line for line in figure.axes[1].lines if line.get_markersize() == 6]
+    held = {(float(x), float(y)) for line in coloured for x, y in line.get_xydata()}
+    assert held == {(0, 0), (0, 2), (1, 1), (2, 0)}
+    (joint,) = [line for line in figure.axes[1].lines if line.get_marker() == "None"]
+    assert joint.get_xydata().tolist() == [[0, 0], [0, 2]]
+    held_rows = [bar.get_width() for bar in figure.axes[2].patches]  # type: ignore[attr-defined]
+    assert held_rows == [6, 3, 5]
+
+
 def test_methods_within_the_critical_difference_are_joined() -> None:
     found = Ranks(10, {"a": 1.0, "b": 1.8, "c": 2.6, "d": 4.6}, 0.01, 1.0)
     assert cliques(found) == [(1.0, 1.8), (1.8, 2.6)]
@@ -163,3 +177,17 @@ def test_methods_within_the_critical_difference_are_joined() -> None:
 def test_a_run_that_measured_nothing_has_no_picture_over_rounds() -> None:
     empty = record("easy", "ours", 0, 0.5) | {"trace": [{"round": 1, "weights": {}, "contributions_by_site": {}}]}
     assert over_rounds(empty) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the page out")
+def test_the_page_lies_within_the_window_of_a_phone_and_of_a_desk(tmp_path: Path) -> None:
+    found = made()
+    page = draw_study(tmp_path, found, findings(found))
+    layouts, said = look([(page, 375), (page, 1400)], tmp_path)
+    for layout in layouts:
+        assert layout.scroll <= layout.width
+        assert layout.out == []
+        assert layout.blank == 0
+        assert all(b - a <= 1 for a, b in itertools.pairwise(layout.headings))
+    assert not said

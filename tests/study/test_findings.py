@@ -165,15 +165,15 @@ def test_the_best_is_the_strongest_competitor_and_no_bound() -> None:
 
 
 def curved() -> Results:
-    settings = {f"x{x}": {"x": x, "dataset": "d"} for x in (0.0, 0.5, 1.0)} | {"alone": {"dataset": "e", "x": 1.0}}
-    scores = {(f"x{x}", m): [1.0 - x * k, 0.5] for x in (0.0, 0.5, 1.0) for m, k in (("ours", 0.5), ("plain", 1.0))}
+    settings = {f"x{x}": {"x": x, "dataset": "d"} for x in (0.0, 1.0, 2.0)} | {"alone": {"dataset": "e", "x": 1.0}}
+    scores = {(f"x{x}", m): [1.0 - x * k, 0.5] for x in (0.0, 1.0, 2.0) for m, k in (("ours", 0.25), ("plain", 0.5))}
     return results(study(settings=settings, seeds=[0, 1]), scores)
 
 
 def test_settings_with_x_make_a_curve_and_its_area_is_the_mean_height() -> None:
     made = curved()
     (curve,) = curves(made)
-    assert (curve.x, curve.settings) == ((0.0, 0.5, 1.0), ("x0.0", "x0.5", "x1.0"))
+    assert (curve.x, curve.settings) == ((0.0, 1.0, 2.0), ("x0.0", "x1.0", "x2.0"))
     by_method = areas(made, curve)
     assert by_method["ours"] == {0: pytest.approx(0.75), 1: pytest.approx(0.5)}
     assert by_method["plain"][0] == pytest.approx(0.5)

@@ -1,4 +1,5 @@
 import os
+import time
 
 from simulations.study.pool import Failure, work_off
 
@@ -23,3 +24,16 @@ def test_what_came_out_decides_what_is_next() -> None:
     seen: list[int] = []
     work_off(lambda: [1] if not seen else [4, 5], job, lambda number, outcome: seen.append(number), workers=1)
     assert seen == [1, 4, 5]
+
+
+def visible(number: int) -> str:
+    time.sleep(0.3)  # so that both workers get some
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_each_worker_sees_one_device() -> None:
+    seen: dict[int, str | Failure] = {}
+    work_off(
+        lambda: range(6), visible, lambda n, outcome: seen.update({n: outcome}), workers=2, devices=["GPU-a", "GPU-b"]
+    )
+    assert set(seen.values()) == {"GPU-a", "GPU-b"}
