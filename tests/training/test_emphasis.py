@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedmce.config.schema import MceConfig, TrainingConfig
 from fedmce.models import MultimodalNet, state_of
 from fedmce.objectives import OBJECTIVES, Emphasis, Loss
+from fedmce.objectives.objective import Silent
 from fedmce.training import make_optimiser, train_locally
 from fedmce.training.local import epoch_passes
 from tests.oracles.worlds import Bools, facts_of, patterns, rows_of, small_spec
@@ -75,7 +76,7 @@ def test_a_modality_s_own_group_holds_its_encoder_and_head_and_nothing_else(opti
     assert sum(len(g["params"]) for g in groups) == len(names)
 
 
-class Fixed:
+class Fixed(Silent):
     """The mean of all parameters as loss, under some emphasis per epoch."""
 
     def __init__(self, *by_epoch: Emphasis, weight: dict[str, float] | None = None) -> None:
