@@ -151,7 +151,10 @@ def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ),
         ("rounds=0", "rounds: given 0; needed a whole number from 1 to 100000"),
         ("training.lr=nan", "training.lr: given nan; needed a number greater than 0 and at most 10"),
-        ("model.fusion=conct", "needed one of additive, concat, late, mean, residual, shaspec, transformer. did you mean 'concat'?"),
+        (
+            "model.fusion=conct",
+            "needed one of additive, concat, late, mean, residual, shaspec, transformer. did you mean 'concat'?",
+        ),
         ("missingness.rates.audio=[0.9,0.8]", "missingness.rates.audio: given [0.9, 0.8]; needed [low, high]"),
         ("missingness.rates=0.5", "missingness.rates: given 0.5; needed a mapping"),
         ("training.lrr=1", "training.lrr: unknown key; known are local_epochs"),
