@@ -86,8 +86,8 @@ simulate: $(VENV)/.app  ## train the default federation and write its report; AR
 study-quick: $(VENV)/.app  ## the smallest study, on embedded data in minutes; ARGS="overrides"
 	@$(BIN)/fedmce study study=quick $(ARGS)
 
-test: $(VENV)/.dev  ## the quick tests; ARGS="options of pytest"
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(VENV)/.dev  ## the quick tests, on all cores; ARGS="options of pytest"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.oracle  ## the other tests: wheel, bundle, Flower's engine, journeys
 	@$(BIN)/python -m pytest -m slow $(ARGS)
