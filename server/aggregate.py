@@ -127,7 +127,7 @@ def _means(
         if not rows:
             continue
         weights[component] = WEIGHTINGS[_rule(told, component)](
-            {site: saturated(count, told.saturation_rows) for site, count in rows.items()},
+            _counted(told, component, rows, roster),
             _ratios(told, component, rows, accepted, insight),
         )
         mean = weighted_mean({site: select(accepted[site].update, [component]) for site in rows}, weights[component])
@@ -136,6 +136,14 @@ def _means(
         if kept:
             optimiser[component] = kept
     return model, optimiser, weights
+
+
+def _counted(config: AggregationConfig, component: str, rows: Mapping[str, int], roster: Roster) -> dict[str, float]:
+    """What the rows of each site count for."""
+    counted = {site: saturated(count, config.saturation_rows) for site, count in rows.items()}
+    if modality_of(component) is None and config.fusion_counts == "pairs":
+        return {site: count * roster.pairs_per_row(site) for site, count in counted.items()}
+    return counted
 
 
 def _rule(config: AggregationConfig, component: str) -> str:

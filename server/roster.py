@@ -205,6 +205,12 @@ class Roster:
             return profile.rows_by_modality[modality] - alone
         return profile.rows_by_modality[modality]
 
+    def pairs_per_row(self, site: str) -> float:
+        """(row, subset) pairs per training row of the site: mean of 2^n - 1 over its rows that hold n modalities."""
+        profile = self.profiles[site]
+        rows = {int(size): count for size, count in _by_size(profile.train).items()}
+        return sum(count * (2.0**size - 1.0) for size, count in rows.items()) / max(sum(rows.values()), 1)
+
     @property
     def holders(self) -> dict[str, int]:
         """Sites that are granted each component."""

@@ -207,6 +207,11 @@ class AggregationConfig(Section):
         description="n rows count as n / (1 + n / this), since more rows of one site teach little more; null = as n",
     )
     smoothing: float = Field(0.7, ge=0, lt=1, description="exponential mean of contributions over rounds")
+    fusion_counts: Literal["rows", "pairs"] = Field(
+        "rows",
+        description="what a site's fusion counts by: its rows, or the (row, subset) pairs that its rows hold, so that "
+        "sites which hold more modalities together say more of how to join them",
+    )
     belief: Literal["bound", "between"] = Field(
         "between",
         description="a contribution ratio counts as far as it stands out against the largest error that its rows allow "
