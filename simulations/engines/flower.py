@@ -95,6 +95,8 @@ def _superlink(home: Path, folder: Path) -> Iterator[dict[str, str]]:
             "NO_COLOR": "1",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
+            # Flower's simulation would join any Ray cluster that it finds on this machine, dead ones too, and wait.
+            "RAY_ADDRESS": "local",
         }
     )
     command = [_program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]

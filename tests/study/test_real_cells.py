@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,11 +106,13 @@ def ray_cluster(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     ray = Path(sys.executable).with_name("ray")
     log = (folder / "ray.log").open("w")
-    with new_tag() as tag:
+    # A folder of its own, near the root since paths of sockets are short: in the common one a killed cluster leaves an
+    # address that every later Ray of this machine would try to reach.
+    with new_tag() as tag, tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as place:
         environment = os.environ | {"FEDMCE_TEST_TAG": tag, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [str(ray), "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2",
-             "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"],
+             f"--temp-dir={place}", "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"],
             stdout=log, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
         try:
