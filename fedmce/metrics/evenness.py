@@ -46,7 +46,7 @@ def equity(contributions: Mapping[str, float | None]) -> dict[str, float | None]
     total, uneven = sum(positive), gini(positive)
     if uneven is None or len(positive) < 2:
         return {"gini": None, "entropy": None}
-    shares = [p / total for p in positive if p > 0]
+    shares = [share for p in positive if (share := p / total) > 0]  # what is next to nothing has a share of 0
     entropy = -sum(share * math.log(share) for share in shares) / math.log(len(positive))
     return {"gini": 1 - uneven, "entropy": max(entropy, 0.0)}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable
@@ -101,13 +100,12 @@ def _from_file(path: Path) -> ModuleType:
     name = f"fedmce_user_{path.stem}_{hashlib.sha256(str(path).encode() + text).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
-        spec.loader.exec_module(module)
+        # Not through importlib: its cache takes a file that changed within a second for the old one.
+        exec(compile(text, str(path), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(

@@ -105,3 +105,7 @@ def test_encoders_that_move_alike_are_balanced_whatever_the_step_size(
 def test_the_imbalance_of_fewer_than_two_encoders_is_undefined() -> None:
     assert learning_imbalance([]) == ({}, None)
     assert learning_imbalance([{"x": {"a": 1.0}}]) == ({"a": 1.0}, None)
+
+
+def test_a_contribution_next_to_nothing_has_no_part_in_the_entropy() -> None:
+    assert equity({"a": 1.0, "b": 1.0, "c": 5e-324})["entropy"] == equity({"a": 1.0, "b": 1.0, "c": 0.0})["entropy"]
