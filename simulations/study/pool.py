@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -90,8 +92,17 @@ def _pool(slot: int, devices: Sequence[str]) -> ProcessPoolExecutor:
 def _prepare(device: str | None) -> None:
     # Ctrl-C reaches every process of the terminal; who started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers; they would finish their job for nobody, and wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def guarded(run: Callable[[Job], Outcome], job: Job) -> Outcome | Failure:
