@@ -19,7 +19,7 @@ from fedmce.models import State, Statistics, component_of, components, load_stat
 from fedmce.objectives import OBJECTIVES, SHARED
 from fedmce.objectives.objective import Arrays
 from fedmce.streams import generator
-from fedmce.training import DeviceRows, learning_rate, predict_subsets, train_locally
+from fedmce.training import DeviceRows, learning_rate, left_of, predict_subsets, train_locally
 from fedmce.wire import Number, Order
 
 
@@ -87,7 +87,9 @@ def answer(
     )
     keeping.remember(facts.memory)
     trained = keeping.without_private(state_of(net), place, order.round)
-    there = train.observed.available if place.unmasked is not None else _left(train.observed.available, hiding)
+    there = train.observed.available
+    if hiding is not None and place.unmasked is None:
+        there = left_of(there, hiding)
     counts = trained_rows(there, place.names, components(trained))
     if place.config.aggregation.whole_model:
         counts = dict.fromkeys(counts, train.count)
@@ -107,14 +109,6 @@ def _hiding(place: Workplace, order: Order, train: DeviceRows) -> npt.NDArray[np
         here = np.array([name not in away for name in place.names])
         found = np.broadcast_to(here, train.observed.available.shape) if found is None else found & here
     return found
-
-
-def _left(available: npt.NDArray[np.bool_], hiding: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
-    """What rows hold after hiding; a row that would be left with nothing keeps what it has."""
-    if hiding is None:
-        return available
-    kept = available & hiding
-    return np.where(kept.any(axis=1, keepdims=True), kept, available)
 
 
 def untouched(received: State, trained: State) -> list[str]:

@@ -56,6 +56,7 @@ class Workplace:
     test: ObservedRows | None = None
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
+    _private: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +102,9 @@ class Workplace:
 
     def private_keys(self, kinds: tuple[str, ...]) -> frozenset[str]:
         """Keys of the whole network that never leave a site."""
-        return private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
+        if kinds not in self._private:
+            self._private[kinds] = private_keys(MultimodalNet(self.spec), kinds) if kinds else frozenset()
+        return self._private[kinds]
 
     def away(self, round_number: int, held: tuple[str, ...]) -> tuple[str, ...]:
         """Modalities that are away in this round (``missingness.away``); never all that the site holds."""

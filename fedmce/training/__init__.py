@@ -3,7 +3,7 @@
 from fedmce.training.at_site import rows_at_site, stand_in_counts, with_neighbours
 from fedmce.training.capability import starting_lack, unimodal_values
 from fedmce.training.device import check_compiler, compiled, pick_device
-from fedmce.training.device_rows import DeviceRows
+from fedmce.training.device_rows import DeviceRows, left_of
 from fedmce.training.evaluation import Predictions, predict_full, predict_pairs, predict_subsets, subset_logits
 from fedmce.training.local import TrainingReport, learning_rate, make_optimiser, train_locally
 from fedmce.training.measurement import empty_tally, measure
@@ -17,6 +17,7 @@ __all__ = [
     "compiled",
     "empty_tally",
     "learning_rate",
+    "left_of",
     "make_optimiser",
     "measure",
     "pick_device",

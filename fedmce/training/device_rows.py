@@ -74,8 +74,7 @@ class DeviceRows:
         """
         available = self.observed.available[chosen]
         if mask_bm is not None:
-            kept = available & mask_bm
-            available = np.where(kept.any(axis=1, keepdims=True), kept, available)
+            available = left_of(available, mask_bm)
         if self._imputer is not None:
             return self.filled(chosen, available), available
         values, position = {}, {}
@@ -123,6 +122,12 @@ class DeviceRows:
         """Stored samples of a modality, on the device."""
         found = self._values[name].index_select(0, to_device(slot, self._home))
         return found if self._home == self.device else found.pin_memory().to(self.device, non_blocking=True)
+
+
+def left_of(available: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """What rows hold under a further mask, bool ``(rows, modalities)``; one left with nothing keeps what it has."""
+    kept = available & mask
+    return np.where(kept.any(axis=1, keepdims=True), kept, available)
 
 
 def _fits(values: Mapping[str, Tensor], device: torch.device) -> bool:
