@@ -47,7 +47,7 @@ def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) 
     order = Order(round=0, train=False, site="", config=config.to_json())
     content = RecordDict({ORDER: ConfigRecord(order.to_record())})
     messages = [Message(content, node, "query.profile", group_id="0") for node in nodes]
-    replies = exchange(grid, messages, config.aggregation.deadline_s)
+    replies = exchange(grid, messages, config.exchange.deadline_s)
     by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
     profiles: dict[str, SiteProfile] = {}
     problems: list[str] = []

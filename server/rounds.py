@@ -67,7 +67,7 @@ def _train_round(
     began = time.perf_counter()
     messages = strategy.configure_train(number, arrays, ConfigRecord(), grid)
     sent = time.perf_counter()
-    replies = exchange(grid, messages, strategy.config.aggregation.deadline_s)
+    replies = exchange(grid, messages, strategy.config.exchange.deadline_s)
     came = time.perf_counter()
     fresh, _ = strategy.aggregate_train(number, replies)
     handling_s = sent - began + time.perf_counter() - came
@@ -80,7 +80,7 @@ def _final_scoring(
     """The sites score the last model: their word on it comes one message after the training of it."""
     rounds = strategy.config.rounds
     messages = strategy.configure_evaluate(rounds, arrays, ConfigRecord(), grid)
-    strategy.aggregate_evaluate(rounds, exchange(grid, messages, strategy.config.aggregation.deadline_s))
+    strategy.aggregate_evaluate(rounds, exchange(grid, messages, strategy.config.exchange.deadline_s))
     outcome = _outcome(strategy)
     record.write("scoring", round=rounds, sites=round_fields(outcome)["sites"])
     _record_site_scores(record, outcome, strategy, rounds, metric)
@@ -92,7 +92,7 @@ def _test_at_sites(
     """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere."""
     began = time.perf_counter()
     messages = strategy.configure_test(number, arrays)
-    strategy.aggregate_evaluate(number, exchange(grid, messages, strategy.config.aggregation.deadline_s))
+    strategy.aggregate_evaluate(number, exchange(grid, messages, strategy.config.exchange.deadline_s))
     cells = {site: reply.cells for site, reply in _outcome(strategy).accepted.items() if reply.cells}
     fields = summary(cells, metric, strategy.roster.names)
     nothing: dict[str, Any] = {"contributions": {}, "contributions_se": {}, "interactions": {}}

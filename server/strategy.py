@@ -128,7 +128,7 @@ class ComponentStrategy(Strategy):
         """Judge the replies, average what was accepted, commit; None for a void round."""
         outcome = self._judge(replies)
         accepted = outcome.accepted
-        void = len(accepted) < self.config.aggregation.accept_min or outcome.insight is None
+        void = len(accepted) < self.config.exchange.fewest(len(outcome.verdicts)) or outcome.insight is None
         if void:
             self.state = replace(self.state, round=self.state.round + 1)
             self.outcome = replace(outcome, void=True)

@@ -38,6 +38,7 @@ from fedmce.config.datasets import (
     Leaves100Config,
     SoundMnistConfig,
 )
+from fedmce.config.exchange import ExchangeConfig
 from fedmce.config.missingness import (
     BurstyConfig,
     FileConfig,
@@ -67,16 +68,20 @@ from fedmce.config.objectives import (
     TaskObjectiveConfig,
 )
 from fedmce.config.partition import PartitionConfig
+from fedmce.config.privacy import PrivacyConfig
 from fedmce.config.quality import QualityConfig
 from fedmce.config.section import Section
+from fedmce.config.trust import ClaimsConfig, RobustConfig
 
 __all__ = [
     "AggregationConfig",
     "AvDigitsConfig",
     "BurstyConfig",
+    "ClaimsConfig",
     "ContributionsConfig",
     "DatasetConfig",
     "EngineConfig",
+    "ExchangeConfig",
     "FedMSplitConfig",
     "FileConfig",
     "FlismConfig",
@@ -103,6 +108,7 @@ __all__ = [
     "PatternMixtureConfig",
     "PatternProductConfig",
     "PatternTableConfig",
+    "PrivacyConfig",
     "PrototypesConfig",
     "ProxConfig",
     "PublishedConfig",
@@ -110,6 +116,7 @@ __all__ = [
     "QualityConfig",
     "RareConfig",
     "RedcoreConfig",
+    "RobustConfig",
     "RowShareConfig",
     "RunConfig",
     "ScaffoldConfig",
@@ -225,9 +232,9 @@ class AggregationConfig(Section):
         1.0, ge=1, description="largest contribution ratio; 1 = a broken sensor counts less, an easy site not more"
     )
     whole_model: bool = Field(False, description="every site trains and returns every component (plain FedAvg)")
-    accept_min: int = Field(1, ge=1, description="with fewer accepted replies the round is void")
     magnitude_limit: float = Field(1e4, gt=0, description="a reply with a larger absolute value is set aside")
-    deadline_s: float = Field(900.0, gt=0, description="longest wait for the replies of a round")
+    robust: RobustConfig = RobustConfig.model_validate({})
+    claims: ClaimsConfig = ClaimsConfig.model_validate({})
 
 
 class ContributionsConfig(Section):
@@ -290,6 +297,8 @@ class RunConfig(Section):
     training: TrainingConfig
     aggregation: AggregationConfig
     contributions: ContributionsConfig
+    exchange: ExchangeConfig = ExchangeConfig.model_validate({})
+    privacy: PrivacyConfig = PrivacyConfig.model_validate({})
     engine: EngineConfig
 
     @property

@@ -17,13 +17,21 @@ from fedmce.config.schema import (
     AggregationConfig,
     ContributionsConfig,
     EngineConfig,
+    ExchangeConfig,
     ModelConfig,
+    PrivacyConfig,
     RunConfig,
     TrainingConfig,
 )
 
 CHOICES = [(group, choice) for group, choices in groups().items() for choice in choices]
 PRESETS = ("method", "protocol")  # groups that set other sections and have none of their own
+# Keys with which a choice differs from the schema's defaults.
+OWN = {
+    ("training", "gentle"): {"lr"},
+    ("exchange", "deployed"): {"accept_min", "wait_sites_s", "poll_s"},
+    ("privacy", "floors"): set(PrivacyConfig.model_fields) - {"noise_sd", "noise_clip", "single_holder"},
+}
 
 
 def needs(group: str, choice: str) -> list[str]:
@@ -79,11 +87,13 @@ def test_a_file_states_every_key_of_its_section_and_the_schema_s_defaults(group:
         "training": TrainingConfig,
         "aggregation": AggregationConfig,
         "contributions": ContributionsConfig,
+        "exchange": ExchangeConfig,
+        "privacy": PrivacyConfig,
         "engine": EngineConfig,
     }
     section: type[BaseModel] = plain.get(group) or members(RunConfig.model_fields[group].annotation)[choice]
     chosen = {"model": {"fusion"}, "aggregation": {"weighting", "whole_model"}, "engine": {"name"}}
-    own = {"lr"} if (group, choice) == ("training", "gentle") else chosen.get(group, set())
+    own = OWN.get((group, choice), chosen.get(group, set()))
     defaults = {name: field.get_default(call_default_factory=True) for name, field in section.model_fields.items()}
     defaults = {name: d.model_dump() if isinstance(d, BaseModel) else d for name, d in defaults.items()}
     defaults = {name: list(d) if isinstance(d, tuple) else d for name, d in defaults.items()}  # YAML knows no tuples

@@ -127,7 +127,7 @@ def test_fewer_accepted_replies_than_asked_for_make_a_void_round(
     federation: Federation, honest: dict[str, Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = federation.strategy.config
-    stricter = config.model_copy(update={"aggregation": config.aggregation.model_copy(update={"accept_min": 4})})
+    stricter = config.model_copy(update={"exchange": config.exchange.model_copy(update={"accept_min": 4})})
     monkeypatch.setattr(federation.strategy, "config", stricter)
     federation.rewind()
     assert not same_bits(federation.commit(honest.values()).model, federation.initial.model)
