@@ -32,6 +32,12 @@ def profile(message: Message, context: Context) -> Message:
     return Message(RecordDict(records), reply_to=message)
 
 
+@app.query("probe")
+def probe(message: Message, context: Context) -> Message:
+    """Say that this site lives."""
+    return Message(RecordDict(), reply_to=message)
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Score the received model, train it, send back what was trained."""

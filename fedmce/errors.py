@@ -29,3 +29,25 @@ class WireError(FedMCEError):
     """A message does not have the layout that both ends agreed on."""
 
     exit_code = 1
+
+
+class NetworkError(FedMCEError):
+    """A network, TLS or key problem, or sites that did not come."""
+
+    exit_code = 4
+
+
+class IdentityError(NetworkError):
+    """A key, certificate, kit or clock is not what the other end will accept."""
+
+
+class StateError(FedMCEError):
+    """The state folder of a run is locked, damaged or of another plan."""
+
+    exit_code = 5
+
+
+class StoppedError(FedMCEError):
+    """A run gave up after void rounds or restarts; its state is whole and can be resumed."""
+
+    exit_code = 6

@@ -5,11 +5,13 @@ Everything is written against flwr 1.41; a new minor version is tried here first
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -61,6 +63,28 @@ def _peek(name: str) -> Any:
         return None
 
 
+@dataclass(frozen=True)
+class Node:
+    """A connected node as Flower knows it; name and key are empty where nodes are not registered.
+
+    Attributes:
+        name: that it was registered under.
+        key: fingerprint of its public key.
+    """
+
+    name: str = ""
+    key: str = ""
+
+
+def connected(grid: Any) -> dict[int, Node]:
+    """Nodes that a grid can reach now, by id."""
+    found = {}
+    for info in grid.get_nodes():
+        public_key = bytes(info.public_key)
+        found[int(info.node_id)] = Node(info.name, hashlib.sha256(public_key).hexdigest() if public_key else "")
+    return dict(sorted(found.items()))
+
+
 def as_received(message: Message, message_id: str) -> Message:
     """The message as the other side gets it: own records over shared, immutable bytes; id set on both."""
     copies: dict[str, Any] = {
@@ -88,7 +112,7 @@ def array_record(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
 
 
 @lru_cache(maxsize=4096)
-def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     """The npy header that numpy writes for a C-ordered array."""
     stream = io.BytesIO()
     description = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
@@ -99,7 +123,7 @@ def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
 def encode(value: npt.NDArray[Any]) -> Array:
     """The bytes of ``Array(value)``, ten times as fast: most of what Flower spends is the header."""
     return Array(
-        str(value.dtype), value.shape, "numpy.ndarray", _header(value.dtype.str, value.shape) + value.tobytes()
+        str(value.dtype), value.shape, "numpy.ndarray", npy_header(value.dtype.str, value.shape) + value.tobytes()
     )
 
 
@@ -110,7 +134,7 @@ def decode(array: Array) -> npt.NDArray[Any]:
         A new array; writing to it changes no message.
     """
     try:
-        header = _header(array.dtype, array.shape)
+        header = npy_header(array.dtype, array.shape)
     except (TypeError, ValueError):
         return array.numpy()
     if array.stype != "numpy.ndarray" or not array.data.startswith(header):
@@ -151,13 +175,16 @@ __all__ = [
     "ConfigRecord",
     "Message",
     "MetricRecord",
+    "Node",
     "RecordDict",
     "array_record",
     "arrays_of",
     "as_received",
+    "connected",
     "decode",
     "encode",
     "identity",
+    "npy_header",
     "payload_bytes",
     "switch_off_side_effects",
 ]

@@ -1,9 +1,11 @@
-"""Send a list of messages and wait for the answers, no longer than a deadline on a clock that cannot jump."""
+"""Send a list of messages and take in the replies one by one, no longer than a clock that cannot jump allows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from flwr.serverapp import Grid
 
@@ -12,28 +14,96 @@ from fedmce.flower_compat import Message
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 0.5
 
 
-def exchange(grid: Grid, messages: Sequence[Message], deadline_s: float) -> list[Message]:
-    """Replies that came within ``deadline_s`` seconds, in the order of arrival; late ones are lost."""
-    waiting = set(grid.push_messages(list(messages)))
-    replies: list[Message] = []
-    end, pause = time.monotonic() + deadline_s, FIRST_WAIT_S
+class Clock(Protocol):
+    """What waiting needs of time; the wall clock, which operators and NTP move, is no part of it."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long to wait.
+
+    Attributes:
+        deadline_s: at most, from the moment of sending.
+        goal: replies that count after which only ``grace_s`` more are waited for; None = all that were asked.
+        grace_s: see above; never beyond the deadline.
+        poll_s: longest pause between two looks.
+    """
+
+    deadline_s: float
+    goal: int | None = None
+    grace_s: float = 0.0
+    poll_s: float = LONGEST_WAIT_S
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How waiting ended.
+
+    Attributes:
+        seconds: from the first message to the end.
+        met: as many replies counted as were wanted, so that who is missing is not to blame.
+        unanswered: ids of the messages without a reply.
+    """
+
+    seconds: float
+    met: bool
+    unanswered: tuple[str, ...]
+
+
+def collect(
+    grid: Grid, messages: Sequence[Message], wait: Wait, take: Callable[[Message], bool], clock: Clock = time
+) -> Waited:
+    """Push the messages and hand every reply to ``take`` as it arrives.
+
+    Replies are pulled one message id at a time, so that only one is in memory before it was judged. What comes after
+    the end is lost: the next round has other message ids.
+
+    Args:
+        grid: Flower's grid.
+        messages: one per asked site.
+        wait: deadline, goal, grace.
+        take: judges a reply; True if it counts towards the goal.
+        clock: for tests.
+    """
+    if not messages:
+        return Waited(0.0, False, ())
+    began = clock.monotonic()
+    # Flower gives a message its id when it is pushed, and none to one that it could not take.
+    waiting = dict.fromkeys(name for name in grid.push_messages(list(messages)) if name)
+    counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, FIRST_WAIT_S
+    met = False
     while waiting:
-        arrived = list(grid.pull_messages(list(waiting)))
-        replies += arrived
-        waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
-        if not waiting or time.monotonic() >= end:
+        arrived = 0
+        for message_id in list(waiting):
+            for reply in grid.pull_messages([message_id]):
+                waiting.pop(reply.metadata.reply_to_message_id, None)
+                counted += take(reply)
+                arrived += 1
+        now = clock.monotonic()
+        if not met and counted >= wanted:
+            met, end = True, min(end, now + wait.grace_s)
+        if not waiting or now >= end:
             break
-        if arrived:
-            pause = FIRST_WAIT_S
-        else:
-            time.sleep(min(pause, max(end - time.monotonic(), 0)))
-            pause = min(2 * pause, LONGEST_WAIT_S)
+        pause = FIRST_WAIT_S if arrived else min(2 * pause, wait.poll_s)
+        clock.sleep(min(pause, max(end - now, 0.0)))
+    return Waited(clock.monotonic() - began, met or counted >= wanted, tuple(waiting))
+
+
+def exchange(grid: Grid, messages: Sequence[Message], wait: Wait, clock: Clock = time) -> list[Message]:
+    """Replies that came in time, in the order of arrival."""
+    replies: list[Message] = []
+
+    def keep(reply: Message) -> bool:
+        replies.append(reply)
+        return True
+
+    collect(grid, messages, wait, keep, clock)
     return replies
-
-
-def wait_for_nodes(grid: Grid, count: int, deadline_s: float) -> list[int]:
-    """Ids of the connected nodes as soon as there are ``count``; whoever is there at the deadline."""
-    end = time.monotonic() + deadline_s
-    while len(nodes := sorted(grid.get_node_ids())) < count and time.monotonic() < end:
-        time.sleep(LONGEST_WAIT_S)
-    return nodes

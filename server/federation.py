@@ -23,9 +23,9 @@ from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from fedmce.scope import nodes, participants
-from server.profile_round import ProfileRound, profile_round
+from server.profile_round import ProfileRound, Register, profile_round
 from server.referee import ServerRows
-from server.rounds import run_rounds
+from server.rounds import RoundLoop
 from server.scoring import TestRows
 from server.state import first_state
 from server.strategy import ComponentStrategy
@@ -62,7 +62,9 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     spec = spec_for(dataset, config)
     is_exact(config.contributions, len(spec.names))  # refuses what cannot be measured before a site is asked
     shared = shared_part(config, sites)
-    profiled = profile_round(grid, shared, spec, len(nodes(shared, sites)))
+    is_deployed = config.engine.name == "deployed"
+    register = Register(grid, shared, spec, sites if is_deployed else ())
+    profiled = profile_round(register, shared, spec, len(nodes(shared, sites)), strict=not is_deployed)
     roster = profiled.roster
     _record_start(record, config, dataset, masks, profiled)
     statistics = roster.statistics(spec)
@@ -71,7 +73,8 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     strategy = ComponentStrategy(shared, spec, roster, statistics, first_state(config, spec), referee)
     # Models that only a site has are scored where they are.
     tests = None if config.is_personal else TestRows(dataset, config, spec, statistics, roster.empty_value)
-    run_rounds(grid, strategy, record, tests.score if tests else None, dataset.task.metric)
+    score = tests.score if tests else None
+    RoundLoop(grid, strategy, record, score, dataset.task.metric, register if is_deployed else None).run()
     save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 
 

@@ -47,7 +47,19 @@ class Letters:
         self._shared = SHARED_RULES.get(config.objective.name)
         self._keys = cache(lambda kinds: private_keys(MultimodalNet(spec), kinds) if kinds else frozenset[str]())
 
-    def write(self, task: Task, site: str, round_number: int, state: GlobalState, arrays: ArrayRecord) -> Sent:
+    def enrol(self, roster: Roster) -> None:
+        """Go on with this roster."""
+        self._roster = roster
+
+    def write(
+        self,
+        task: Task,
+        site: str,
+        round_number: int,
+        state: GlobalState,
+        arrays: ArrayRecord,
+        ttl_s: float | None = None,
+    ) -> Sent:
         """The message to one site.
 
         Args:
@@ -57,6 +69,7 @@ class Letters:
             round_number: of the round; of a test, the last that was trained.
             state: what is committed.
             arrays: the same model, encoded.
+            ttl_s: seconds after which nobody works on the message any more.
         """
         whole = task == "test"  # whoever scores test rows reads every modality that it can
         granted = set(self._roster.components if whole else self._roster.granted(site))
@@ -73,7 +86,8 @@ class Letters:
         if order.train and self._shared is not None:
             records[SHARED] = array_record(self._shared.down(state.shared, order.modalities))
         kind = "train" if order.train else "evaluate"
-        message = Message(RecordDict(records), self._roster.profiles[site].node_id, kind, group_id=str(round_number))
+        node_id = self._roster.profiles[site].node_id
+        message = Message(RecordDict(records), node_id, kind, ttl=ttl_s, group_id=str(round_number))
         return Sent(message, self._expectation(order, state.model))
 
     def _order(self, task: Task, site: str, round_number: int, base: str) -> Order:

@@ -1,20 +1,131 @@
-"""Round 0: ask every node who it is and what it holds."""
+"""Round 0 and every later introduction: ask nodes who they are and what they hold.
+
+A node's name is the one that it was registered under (Flower knows it by the node's key); what the node says of
+itself must agree. Unregistered nodes, as in a simulation, are taken at their word.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from flwr.serverapp import Grid
 
 from fedmce.config.schema import ContributionsConfig, RunConfig
-from fedmce.errors import RunError, WireError
-from fedmce.flower_compat import ConfigRecord, Message, RecordDict, arrays_of, payload_bytes
+from fedmce.errors import NetworkError, RunError, WireError
+from fedmce.flower_compat import ConfigRecord, Message, Node, RecordDict, arrays_of, connected, payload_bytes
 from fedmce.models import NetworkSpec
 from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order
-from server.exchange import exchange, wait_for_nodes
+from server.exchange import LONGEST_WAIT_S, Clock, Wait, exchange
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
-WAIT_FOR_NODES_S = 60.0
+
+@dataclass(frozen=True)
+class Introductions:
+    """Who came forward.
+
+    Attributes:
+        profiles: by site name.
+        refused: why nodes were turned away, by node.
+        bytes_down: per site, of the profile message.
+        bytes_up: per site, of the reply.
+        keys: fingerprint of the key that each site's node was registered with; none where nodes have no keys.
+    """
+
+    profiles: dict[str, SiteProfile] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    bytes_down: dict[str, int] = field(default_factory=dict)
+    bytes_up: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def joined_by(self, later: Introductions) -> Introductions:
+        """Both; a site of both has come back, with what it says now."""
+        return Introductions(
+            self.profiles | later.profiles,
+            self.refused | later.refused,
+            self.bytes_down | later.bytes_down,
+            self.bytes_up | later.bytes_up,
+            self.keys | later.keys,
+        )
+
+
+class Register:
+    """Introduces nodes to the federation, at the start and whenever new ones connect.
+
+    Args:
+        grid: Flower's grid.
+        config: sent to every node.
+        spec: the network that the roster grants parts of.
+        expected: names of the sites that may take part; empty = whoever comes.
+        clock: for tests.
+    """
+
+    def __init__(
+        self, grid: Grid, config: RunConfig, spec: NetworkSpec, expected: Collection[str] = (), clock: Clock = time
+    ) -> None:
+        self._grid, self._config, self._spec = grid, config, spec
+        self.clock, self.expected = clock, frozenset(expected)
+        self.known = Introductions()
+
+    def await_nodes(self, count: int, deadline_s: float) -> dict[int, Node]:
+        """Connected nodes as soon as there are ``count``; whoever is there at the deadline."""
+        end = self.clock.monotonic() + deadline_s
+        while len(nodes := connected(self._grid)) < count and self.clock.monotonic() < end:
+            self.clock.sleep(LONGEST_WAIT_S)
+        return nodes
+
+    def newcomers(self) -> dict[int, Node]:
+        """Connected nodes that were neither taken in nor turned away."""
+        seen = {profile.node_id for profile in self.known.profiles.values()} | set(self.known.refused)
+        return {node_id: node for node_id, node in connected(self._grid).items() if node_id not in seen}
+
+    def introduce(self, nodes: Mapping[int, Node], deadline_s: float) -> Introductions:
+        """Profile these nodes and keep what they say; what is new."""
+        order = Order(round=0, train=False, site="", config=self._config.to_json())
+        content = RecordDict({ORDER: ConfigRecord(order.to_record())})
+        messages = [
+            Message(content, node_id, "query.profile", ttl=max(deadline_s, 1.0), group_id="0")
+            for node_id in sorted(nodes)
+        ]
+        wait = Wait(deadline_s, poll_s=self._config.exchange.poll_s)
+        replies = exchange(self._grid, messages, wait, self.clock)
+        by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
+        found = Introductions()
+        for message in messages:
+            node_id, reply = message.metadata.dst_node_id, by_message.get(message.metadata.message_id)
+            try:
+                profile = _read(node_id, reply, self._spec, self._config.contributions)
+                self._check_identity(profile.site, nodes[node_id], found)
+            except WireError as error:
+                found.refused[node_id] = str(error)
+                continue
+            found.profiles[profile.site] = profile
+            found.bytes_down[profile.site] = payload_bytes(content)
+            found.bytes_up[profile.site] = payload_bytes(reply.content) if reply is not None else 0
+            if nodes[node_id].key:
+                found.keys[profile.site] = nodes[node_id].key
+        self.known = self.known.joined_by(found)
+        return found
+
+    def forgive(self) -> None:
+        """Ask nodes again that were turned away: their data may have been mended."""
+        self.known = replace(self.known, refused={})
+
+    def _check_identity(self, site: str, node: Node, found: Introductions) -> None:
+        if node.name and node.name != site:
+            raise WireError(f"identity: the node registered as {node.name!r} says that it is site {site!r}")
+        if self.expected and site not in self.expected:
+            raise WireError(f"identity: site {site!r} is not one of {', '.join(sorted(self.expected))}")
+        if site in found.profiles:
+            raise WireError(f"two nodes say that they are site {site!r}")
+        before = self.known.profiles.get(site)
+        if before is None:
+            return
+        if before.node_id in connected(self._grid):
+            raise WireError(f"identity: a second node says that it is site {site!r}, whose node is connected")
+        if node.key != self.known.keys.get(site, node.key):
+            raise WireError(f"identity: site {site!r} came back with another key; readmit it if that is meant")
 
 
 @dataclass(frozen=True)
@@ -24,51 +135,61 @@ class ProfileRound:
     roster: Roster
     bytes_down: dict[str, int]
     bytes_up: dict[str, int]
+    refused: dict[int, str] = field(default_factory=dict)
 
 
-def profile_round(grid: Grid, config: RunConfig, spec: NetworkSpec, sites: int) -> ProfileRound:
-    """Profile all nodes.
+def profile_round(register: Register, config: RunConfig, spec: NetworkSpec, sites: int, strict: bool) -> ProfileRound:
+    """Profile all nodes before the first round.
 
     Args:
-        grid: Flower's grid.
-        config: sent to every node.
-        spec: the network that the roster grants parts of.
+        register: takes nodes in.
+        config: how long to wait, and for how many at least.
+        spec: the network.
         sites: how many nodes are expected.
+        strict: a simulation, where every node must be there and sound; between real sites whoever is there in time
+            begins, if a round could be made of them, and the others may join later.
 
     Raises:
-        RunError: a node is missing, fails, or two nodes claim one name; all problems in one message.
+        RunError: of a simulation: a node is missing, fails, or two claim one name; all problems in one message.
+        NetworkError: too few sites came; the message says who is missing.
     """
-    nodes = wait_for_nodes(grid, sites, WAIT_FOR_NODES_S)
+    (_all_at_once if strict else _as_they_come)(register, config, sites)
+    found = register.known
+    roster = make_roster(found.profiles, spec, config)
+    if not roster.profiles:
+        raise RunError("profile round: no site has training rows")
+    return ProfileRound(roster, found.bytes_down, found.bytes_up, found.refused)
+
+
+def _all_at_once(register: Register, config: RunConfig, sites: int) -> None:
+    nodes = register.await_nodes(sites, config.exchange.wait_sites_s)
     if len(nodes) != sites:
         raise RunError(
             f"{len(nodes)} nodes are connected for {sites} sites; start one node per site "
             f'(flwr run: --federation-config "num-supernodes={sites} client-resources-num-cpus=1")'
         )
-    order = Order(round=0, train=False, site="", config=config.to_json())
-    content = RecordDict({ORDER: ConfigRecord(order.to_record())})
-    messages = [Message(content, node, "query.profile", group_id="0") for node in nodes]
-    replies = exchange(grid, messages, config.exchange.deadline_s)
-    by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
-    profiles: dict[str, SiteProfile] = {}
-    problems: list[str] = []
-    up: dict[str, int] = {}
-    for message in messages:
-        node, reply = message.metadata.dst_node_id, by_message.get(message.metadata.message_id)
-        try:
-            found = _read(node, reply, spec, config.contributions)
-        except WireError as error:
-            problems.append(str(error))
-            continue
-        if found.site in profiles:
-            problems.append(f"two nodes say that they are site {found.site!r}")
-        profiles[found.site] = found
-        up[found.site] = payload_bytes(reply.content) if reply is not None else 0
-    if problems:
-        raise RunError("profile round: " + "; ".join(sorted(problems)))
-    roster = make_roster(profiles, spec, config)
-    if not roster.profiles:
-        raise RunError("profile round: no site has training rows")
-    return ProfileRound(roster, dict.fromkeys(up, payload_bytes(content)), up)
+    found = register.introduce(nodes, config.exchange.deadline_s)
+    if found.refused:
+        raise RunError("profile round: " + "; ".join(sorted(found.refused.values())))
+
+
+def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
+    exchange_config = config.exchange
+    end = register.clock.monotonic() + exchange_config.wait_sites_s
+    while (left := end - register.clock.monotonic()) > 0:
+        if nodes := register.newcomers():
+            register.introduce(nodes, min(exchange_config.deadline_s, left))
+        if len(register.known.profiles) >= sites:
+            return
+        register.clock.sleep(min(exchange_config.poll_s, max(end - register.clock.monotonic(), 0.0)))
+    there, needed = register.known.profiles, exchange_config.fewest(sites)
+    if len(there) < needed:
+        missing = sorted(set(register.expected) - set(there)) or ["unnamed"]
+        turned_away = "".join(f"; turned away: {why}" for why in sorted(register.known.refused.values()))
+        raise NetworkError(
+            f"{len(there)} of {sites} sites came within exchange.wait_sites_s={exchange_config.wait_sites_s:g} s; needed "
+            f"{needed}. missing: {', '.join(missing)}{turned_away}. start their nodes (fedmce client join) and run again"
+        )
 
 
 def _read(node: int, reply: Message | None, spec: NetworkSpec, contributions: ContributionsConfig) -> SiteProfile:

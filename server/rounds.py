@@ -1,19 +1,30 @@
-"""The round loop: send, collect, judge, aggregate, commit, score, record; then the next round."""
+"""The round loop: plan, send, collect, judge, aggregate, commit, score, record; then the next round."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any, Protocol
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import ArrayRecord, ConfigRecord, array_record
+from fedmce.config.schema import ExchangeConfig
+from fedmce.errors import StoppedError
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, array_record, connected
 from fedmce.metrics import completed_summary, split_completed, summary
 from fedmce.models import State
 from fedmce.record import RecordWriter
-from server.exchange import exchange
+from server.attendance import Attendance, Conduct
+from server.exchange import Clock, Wait, Waited, collect
 from server.gate import Accepted
+from server.probes import Probes
+from server.profile_round import Register
 from server.strategy import ComponentStrategy, RoundOutcome
+
+LEAST_AUTO_S, AUTO_FACTOR, AUTO_ROUNDS = 60.0, 3.0, 5
+FAILED = ("site_error", "transport")  # an error came in place of an update
 
 
 class Scorer(Protocol):
@@ -24,10 +35,44 @@ class Scorer(Protocol):
         ...
 
 
-def run_rounds(
-    grid: Grid, strategy: ComponentStrategy, record: RecordWriter, score: Scorer | None, metric: str
-) -> None:
-    """Run all rounds that are left and the final scoring.
+@dataclass(frozen=True)
+class Progress:
+    """What the loop itself remembers from round to round; part of the committed state.
+
+    Attributes:
+        attendance: what is held against sites.
+        durations: seconds that the last good rounds waited, for ``exchange.deadline=auto``.
+        voids: void rounds in a row.
+    """
+
+    attendance: Attendance = field(default_factory=Attendance)
+    durations: tuple[float, ...] = ()
+    voids: int = 0
+
+    def deadline(self, config: ExchangeConfig) -> float:
+        """Seconds that the next round may wait: the median, so that one odd round changes little."""
+        if config.deadline == "fixed" or not self.durations:
+            return config.deadline_s
+        return min(max(AUTO_FACTOR * median(self.durations), LEAST_AUTO_S), config.deadline_s)
+
+    def after(self, number: int, conduct: dict[str, Conduct], seconds: float, void: bool) -> Progress:
+        """The same after a round."""
+        durations = self.durations if void else (*self.durations, seconds)[-AUTO_ROUNDS:]
+        return Progress(self.attendance.after(number, conduct), durations, self.voids + 1 if void else 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the committed state."""
+        return {"attendance": self.attendance.to_json(), "durations": list(self.durations), "voids": self.voids}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Progress:
+        """Inverse of :meth:`to_json`."""
+        durations = tuple(float(seconds) for seconds in tree["durations"])
+        return cls(Attendance.from_json(tree["attendance"]), durations, int(tree["voids"]))
+
+
+class RoundLoop:
+    """Runs all rounds that are left and the final scoring.
 
     Args:
         grid: Flower's grid.
@@ -35,69 +80,192 @@ def run_rounds(
         record: where every round becomes a row.
         score: scores a model on test rows that the server holds; None if it holds none.
         metric: the task's primary metric.
+        register: takes in sites that join late, and knows who is connected; None in a simulation, where everybody is.
+        progress: what an earlier part of the run left.
+        clock: for tests.
     """
-    config = strategy.config
-    arrays = array_record(strategy.state.model)
-    if score is not None and strategy.state.round == 0:
-        record.write("evaluation", round=0, **score(strategy.state.model))
-    for number in range(strategy.state.round + 1, config.rounds + 1):
-        began = time.perf_counter()
-        arrays, handling_s = _train_round(grid, strategy, number, arrays)
+
+    def __init__(
+        self,
+        grid: Grid,
+        strategy: ComponentStrategy,
+        record: RecordWriter,
+        score: Scorer | None,
+        metric: str,
+        register: Register | None = None,
+        progress: Progress | None = None,
+        clock: Clock = time,
+    ) -> None:
+        self._grid, self._strategy, self._record, self._score = grid, strategy, record, score
+        self._metric, self._register, self._clock = metric, register, clock
+        self.progress = progress or Progress(Attendance(strategy.config.seed))
+        self._probes = Probes(grid)
+        self._began = clock.monotonic()
+
+    def run(self) -> None:
+        """Every round from the committed one on.
+
+        Raises:
+            StoppedError: too many void rounds in a row, or the time of the run is up; what is committed stays.
+        """
+        strategy, config = self._strategy, self._strategy.config
+        arrays = array_record(strategy.state.model)
+        if self._score is not None and strategy.state.round == 0:
+            self._record.write("evaluation", round=0, **self._score(strategy.state.model))
+        for number in range(strategy.state.round + 1, config.rounds + 1):
+            arrays = self._round(number, arrays)
+            if self.progress.voids >= config.exchange.void_limit:
+                raise StoppedError(
+                    f"{self.progress.voids} void rounds in a row (exchange.void_limit): too few sites answer. the record "
+                    "says who was asked and what came; mend it and resume the run"
+                )
+        self._final_scoring(arrays)
+
+    def _round(self, number: int, arrays: ArrayRecord) -> ArrayRecord:
+        strategy, config, began = self._strategy, self._strategy.config, time.perf_counter()
+        joined = self._welcome()
+        asked = self._whom_to_ask(number)
+        waited, arrays, handling_s = self._train(number, asked, arrays)
         outcome = _outcome(strategy)
+        self.progress = self.progress.after(number, conduct_of(outcome, waited), waited.seconds, outcome.void)
+        self._probe()
         fields: dict[str, Any] | None = None
-        if score is not None and (number % config.evaluate_every == 0 or number == config.rounds):
-            fields = score(strategy.state.model, last=number == config.rounds)
-        timing = {"aggregate_s": handling_s} | _site_seconds(outcome)
+        is_scored = number % config.evaluate_every == 0 or number == config.rounds
+        if self._score is not None and is_scored:
+            fields = self._score(strategy.state.model, last=number == config.rounds)
+        timing = {"aggregate_s": handling_s, "wait_s": waited.seconds} | _site_seconds(outcome)
         timing["evaluate_s"] += fields["seconds"] if fields else 0.0
         timing["total_s"] = time.perf_counter() - began
-        beside = {"personal": outcome.personal} if outcome.personal else {}
-        record.write("round", round=number, void=outcome.void, **round_fields(outcome), **beside, timing=timing)
-        _record_site_scores(record, outcome, strategy, number - 1, metric)
+        beside: dict[str, Any] = {"personal": outcome.personal} if outcome.personal else {}
+        beside |= self._attendance_fields(number, asked, joined)
+        self._record.write("round", round=number, void=outcome.void, **round_fields(outcome), **beside, timing=timing)
+        _record_site_scores(self._record, outcome, strategy, number - 1, self._metric)
         if fields is not None:
-            record.write("evaluation", round=number, **fields)
-        if config.is_personal and (number % config.evaluate_every == 0 or number == config.rounds):
-            _test_at_sites(grid, strategy, number, arrays, record, metric)
-    _final_scoring(grid, strategy, arrays, record, metric)
+            self._record.write("evaluation", round=number, **fields)
+        if self._score is None and is_scored:
+            self._test_at_sites(number, arrays)
+        return arrays
+
+    def _train(self, number: int, asked: tuple[str, ...], arrays: ArrayRecord) -> tuple[Waited, ArrayRecord, float]:
+        """One round of messages; how it was waited for, the arrays to go on with, seconds that the server worked."""
+        strategy = self._strategy
+        began = time.perf_counter()
+        wait = self._wait(asked)
+        strategy.asked, strategy.ttl_s = asked, wait.deadline_s + wait.grace_s
+        messages = strategy.configure_train(number, arrays, ConfigRecord(), self._grid)
+        sent = time.perf_counter()
+        waited = collect(self._grid, messages, wait, strategy.take, self._clock)
+        came = time.perf_counter()
+        fresh, _ = strategy.aggregate_train(number, ())
+        handling_s = sent - began + time.perf_counter() - came
+        return waited, (arrays if fresh is None else fresh), handling_s
+
+    def _wait(self, asked: tuple[str, ...]) -> Wait:
+        config = self._strategy.config.exchange
+        deadline = self.progress.deadline(config)
+        if config.run_budget_s is not None:
+            left = config.run_budget_s - (self._clock.monotonic() - self._began)
+            if left <= 0:
+                raise StoppedError(
+                    f"exchange.run_budget_s={config.run_budget_s:g} is used up after {self._strategy.state.round} rounds. "
+                    "resume the run with a larger one"
+                )
+            deadline = min(deadline, left)
+        goal = min(config.goal, len(asked)) if config.goal is not None else None
+        return Wait(deadline, goal, min(config.grace, deadline), config.poll_s)
+
+    def _online(self) -> tuple[str, ...]:
+        profiles = self._strategy.roster.profiles
+        if self._register is None:
+            return tuple(profiles)
+        there = connected(self._grid)
+        return tuple(site for site, profile in profiles.items() if profile.node_id in there)
+
+    def _whom_to_ask(self, number: int) -> tuple[str, ...]:
+        """Sites for this round; where too few may be asked, wait a while for some to come or to show that they live."""
+        config = self._strategy.config.exchange
+        end = self._clock.monotonic() + (config.wait_sites_s if self._register is not None else 0.0)
+        while True:
+            self._hear_probes()
+            asked = self.progress.attendance.ask(number, self._online(), config)
+            if len(asked) >= config.fewest(len(asked)) or self._clock.monotonic() >= end:
+                return asked
+            self._welcome()
+            self._clock.sleep(config.poll_s)
+
+    def _welcome(self) -> tuple[str, ...]:
+        """Take in nodes that have connected since; names of the sites."""
+        if self._register is None or not (nodes := self._register.newcomers()):
+            return ()
+        deadline = min(self._strategy.config.exchange.deadline_s, LEAST_AUTO_S)
+        found = self._register.introduce(nodes, deadline)
+        if found.profiles:
+            profiles = self._strategy.roster.profiles | {s: p for s, p in found.profiles.items() if p.rows > 0}
+            self._strategy.enrol(replace(self._strategy.roster, profiles=dict(sorted(profiles.items()))))
+        return tuple(sorted(found.profiles))
+
+    def _hear_probes(self) -> None:
+        attendance = self.progress.attendance
+        for site in self._probes.answered():
+            attendance = attendance.answered_probe(site)
+        self.progress = replace(self.progress, attendance=attendance)
+
+    def _probe(self) -> None:
+        suspects = self.progress.attendance.suspects
+        self._probes.send({s: self._strategy.roster.profiles[s].node_id for s in suspects if s in self._online()})
+
+    def _attendance_fields(self, number: int, asked: tuple[str, ...], joined: tuple[str, ...]) -> dict[str, Any]:
+        standing, roster = self.progress.attendance, self._strategy.roster.profiles
+        absent = [site for site in roster if site not in asked]
+        return {
+            "asked": list(asked),
+            "joined": list(joined),
+            "benched": {s: standing.of(s).bench_until for s in absent if standing.of(s).bench_until >= number},
+            "suspect": list(standing.suspects),
+            "expelled": [site for site in roster if standing.of(site).expelled],
+        }
+
+    def _final_scoring(self, arrays: ArrayRecord) -> None:
+        """The sites score the last model: their word on it comes one message after the training of it."""
+        rounds = self._strategy.config.rounds
+        self._ask_all(lambda: self._strategy.configure_evaluate(rounds, arrays, ConfigRecord(), self._grid), rounds)
+        outcome = _outcome(self._strategy)
+        self._record.write("scoring", round=rounds, sites=round_fields(outcome)["sites"])
+        _record_site_scores(self._record, outcome, self._strategy, rounds, self._metric)
+
+    def _test_at_sites(self, number: int, arrays: ArrayRecord) -> None:
+        """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere."""
+        began = time.perf_counter()
+        self._ask_all(lambda: self._strategy.configure_test(number, arrays), number)
+        cells = {site: reply.cells for site, reply in _outcome(self._strategy).accepted.items() if reply.cells}
+        fields = summary(cells, self._metric, self._strategy.roster.names)
+        nothing: dict[str, Any] = {"contributions": {}, "contributions_se": {}, "interactions": {}}
+        seconds = time.perf_counter() - began
+        self._record.write(
+            "evaluation", round=number, split="test", where="sites", **fields, **nothing, seconds=seconds
+        )
+
+    def _ask_all(self, write: Callable[[], list[Message]], number: int) -> None:
+        """Every site that is there and not expelled says something of a model; its silence voids nothing."""
+        attendance = self.progress.attendance
+        self._strategy.asked = tuple(s for s in self._online() if not attendance.of(s).expelled)
+        wait = self._wait(self._strategy.asked)
+        self._strategy.ttl_s = wait.deadline_s
+        collect(self._grid, write(), replace(wait, goal=None), self._strategy.take, self._clock)
+        self._strategy.aggregate_evaluate(number, ())
 
 
-def _train_round(
-    grid: Grid, strategy: ComponentStrategy, number: int, arrays: ArrayRecord
-) -> tuple[ArrayRecord, float]:
-    """One round of messages; the arrays to go on with, and the seconds that the server itself worked."""
-    began = time.perf_counter()
-    messages = strategy.configure_train(number, arrays, ConfigRecord(), grid)
-    sent = time.perf_counter()
-    replies = exchange(grid, messages, strategy.config.exchange.deadline_s)
-    came = time.perf_counter()
-    fresh, _ = strategy.aggregate_train(number, replies)
-    handling_s = sent - began + time.perf_counter() - came
-    return (arrays if fresh is None else fresh), handling_s
-
-
-def _final_scoring(
-    grid: Grid, strategy: ComponentStrategy, arrays: ArrayRecord, record: RecordWriter, metric: str
-) -> None:
-    """The sites score the last model: their word on it comes one message after the training of it."""
-    rounds = strategy.config.rounds
-    messages = strategy.configure_evaluate(rounds, arrays, ConfigRecord(), grid)
-    strategy.aggregate_evaluate(rounds, exchange(grid, messages, strategy.config.exchange.deadline_s))
-    outcome = _outcome(strategy)
-    record.write("scoring", round=rounds, sites=round_fields(outcome)["sites"])
-    _record_site_scores(record, outcome, strategy, rounds, metric)
-
-
-def _test_at_sites(
-    grid: Grid, strategy: ComponentStrategy, number: int, arrays: ArrayRecord, record: RecordWriter, metric: str
-) -> None:
-    """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere."""
-    began = time.perf_counter()
-    messages = strategy.configure_test(number, arrays)
-    strategy.aggregate_evaluate(number, exchange(grid, messages, strategy.config.exchange.deadline_s))
-    cells = {site: reply.cells for site, reply in _outcome(strategy).accepted.items() if reply.cells}
-    fields = summary(cells, metric, strategy.roster.names)
-    nothing: dict[str, Any] = {"contributions": {}, "contributions_se": {}, "interactions": {}}
-    seconds = time.perf_counter() - began
-    record.write("evaluation", round=number, split="test", where="sites", **fields, **nothing, seconds=seconds)
+def conduct_of(outcome: RoundOutcome, waited: Waited) -> dict[str, Conduct]:
+    """What each asked site did, for its standing."""
+    found: dict[str, Conduct] = {}
+    for site, verdict in outcome.verdicts.items():
+        if isinstance(verdict, Accepted):
+            found[site] = "good"
+        elif verdict.reason == "late":
+            found[site] = "surplus" if waited.met else "late"
+        else:
+            found[site] = "failed" if verdict.reason in FAILED else "content"
+    return found
 
 
 def _record_site_scores(

@@ -73,6 +73,15 @@ class RoundOutcome:
         return {site: verdict for site, verdict in self.verdicts.items() if isinstance(verdict, Accepted)}
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """What is kept of a reply: the verdict with what may be used, and how many bytes it had."""
+
+    verdict: Accepted | Refused
+    bytes: int
+    by_component: dict[str, int]
+
+
 class ComponentStrategy(Strategy):
     """Component averaging over holders, weighted by contributions (method.md 4).
 
@@ -104,7 +113,10 @@ class ComponentStrategy(Strategy):
         self.outcome: RoundOutcome | None = None
         self._letters = Letters(config, spec, roster, statistics)
         self._sent: list[Sent] = []
+        self._arrived: dict[str, Arrived] = {}
         self._committed: ArrayRecord | None = None
+        self.asked: tuple[str, ...] | None = None  # by the round loop; None = every site of the roster
+        self.ttl_s: float | None = None  # how long a message is worth answering; None = Flower's default
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -151,15 +163,36 @@ class ComponentStrategy(Strategy):
     def summary(self) -> None:
         """Nothing: the record of the run says it all."""
 
+    def enrol(self, roster: Roster) -> None:
+        """Go on with this roster: sites have joined or come back under another node."""
+        self.roster = roster
+        self._letters.enrol(roster)
+
+    def take(self, reply: Message) -> bool:
+        """Judge one reply as it arrives and keep what of it may be used; True if it was accepted.
+
+        The message itself need not be kept by anybody.
+        """
+        message_id = reply.metadata.reply_to_message_id
+        for sent in self._sent:
+            if sent.message.metadata.message_id == message_id:
+                verdict = gate(reply, sent.expected)
+                content = reply.content if reply.has_content() else RecordDict()
+                arrived = Arrived(verdict, payload_bytes(content), _bytes_by_component(content))
+                self._arrived.setdefault(sent.expected.site, arrived)
+                return isinstance(verdict, Accepted)
+        return False
+
     def _messages(self, server_round: int, arrays: ArrayRecord, task: Task) -> list[Message]:
         model = self.state.model if arrays is self._committed else arrays_of(arrays)  # decode what is not ours
         asked = [
             site
-            for site in self.roster.profiles
+            for site in (self.roster.profiles if self.asked is None else self.asked)
             if task != "train" or not sits_out(self.config, server_round, len(self.roster.modalities(site)))
         ]
         state = replace(self.state, model=model)
-        self._sent = [self._letters.write(task, site, server_round, state, arrays) for site in asked]
+        self._sent = [self._letters.write(task, site, server_round, state, arrays, self.ttl_s) for site in asked]
+        self._arrived = {}
         return [sent.message for sent in self._sent]
 
     def _tally(self, site: str, reply: Accepted) -> Tally | None:
@@ -169,17 +202,19 @@ class ComponentStrategy(Strategy):
         return self._referee(self.state.model | reply.update, self.roster.modalities(site), self.state.round)
 
     def _judge(self, replies: Iterable[Message]) -> RoundOutcome:
-        by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
+        if given := list(replies):  # Flower's own loop hands all over at once; ours has let them in one by one
+            self._arrived = {}
+        for reply in given:
+            self.take(reply)
         verdicts: dict[str, Accepted | Refused] = {}
         sizes: dict[str, dict[str, int]] = {"down": {}, "up": {}}
         parts: dict[str, dict[str, dict[str, int]]] = {"down": {}, "up": {}}
         for sent in self._sent:
-            site, reply = sent.expected.site, by_message.get(sent.message.metadata.message_id)
-            verdicts[site] = gate(reply, sent.expected)
-            for way, message in (("down", sent.message), ("up", reply)):
-                content = message.content if message is not None and message.has_content() else RecordDict()
-                sizes[way][site] = payload_bytes(content)
-                parts[way][site] = _bytes_by_component(content)
+            site = sent.expected.site
+            came = self._arrived.get(site) or Arrived(gate(None, sent.expected), 0, {})
+            verdicts[site] = came.verdict
+            sizes["down"][site], sizes["up"][site] = payload_bytes(sent.message.content), came.bytes
+            parts["down"][site], parts["up"][site] = _bytes_by_component(sent.message.content), came.by_component
         accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
         tallies = {site: tally for site, reply in accepted.items() if (tally := self._tally(site, reply)) is not None}
         insight = (

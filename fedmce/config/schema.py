@@ -39,6 +39,7 @@ from fedmce.config.datasets import (
     SoundMnistConfig,
 )
 from fedmce.config.exchange import ExchangeConfig
+from fedmce.config.folders import FoldersConfig
 from fedmce.config.missingness import (
     BurstyConfig,
     FileConfig,
@@ -85,6 +86,7 @@ __all__ = [
     "FedMSplitConfig",
     "FileConfig",
     "FlismConfig",
+    "FoldersConfig",
     "HaptConfig",
     "HarmonyConfig",
     "HeartDiseaseConfig",
@@ -261,7 +263,9 @@ class ContributionsConfig(Section):
 class EngineConfig(Section):
     """Who runs the apps."""
 
-    name: Literal["inprocess", "flower"] = "inprocess"
+    name: Literal["inprocess", "flower", "deployed"] = Field(
+        "inprocess", description="deployed: between real sites, started by `fedmce server up` alone"
+    )
     cpus_per_site: int = Field(1, ge=1, description="engine flower: CPUs that Ray reserves for a site")
     gpus_per_site: float = Field(0.0, ge=0, description="engine flower: share of a GPU that Ray reserves for a site")
     timeout_s: float = Field(3600.0, gt=0, description="engine flower: longest wait for the run")
@@ -325,4 +329,6 @@ class RunConfig(Section):
         """sha256 of what decides the numbers: all but name, places, order of sites and engine."""
         tree: dict[str, Any] = self.model_dump(mode="json", exclude={"name", "out", "data_dir", "engine", "sites"})
         tree["sites"] = sorted(self.sites) if self.sites is not None else None
+        if self.dataset.name == "folders":
+            del tree["dataset"]["path"]  # a place, as data_dir is
         return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

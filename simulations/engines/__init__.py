@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmce.config.schema import RunConfig
+from fedmce.errors import ConfigError
 from fedmce.objectives.python import check_objective
 from fedmce.scope import nodes
 from server.referee import check_measurable
@@ -27,6 +28,8 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
     """
     import fedmce.data as data
 
+    if config.engine.name == "deployed":
+        raise ConfigError("engine: given deployed, which `fedmce server up` starts; needed inprocess or flower here")
     if config.training.compile:
         from fedmce.training import check_compiler
 

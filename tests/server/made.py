@@ -20,9 +20,11 @@ from fedmce.cli.compose import load_config
 from fedmce.config.schema import NaturalConfig, RunConfig, SitewiseConfig, TrainingConfig
 from fedmce.data import FederatedDataset, Modality, SiteRows, Task
 from fedmce.flower_compat import Message
+from fedmce.models import NetworkSpec
 from fedmce.networks import spec_for
-from server.exchange import exchange
-from server.profile_round import profile_round
+from server.exchange import Wait, exchange
+from server.profile_round import Register, profile_round
+from server.roster import Roster
 from server.state import GlobalState, first_state
 from server.strategy import ComponentStrategy
 from simulations.engines.inprocess import InProcessGrid
@@ -101,6 +103,11 @@ def everything_everywhere() -> dict[str, Any]:
     return NaturalConfig().model_dump()
 
 
+def roster_of(grid: InProcessGrid, config: RunConfig, spec: NetworkSpec, sites: int) -> Roster:
+    """The roster after a profile round."""
+    return profile_round(Register(grid, config, spec), config, spec, sites, strict=True).roster
+
+
 @dataclass
 class Federation:
     """A strategy with its sites behind an in-process grid, ready for round 1."""
@@ -132,7 +139,7 @@ class Federation:
 
         arrays = array_record(self.strategy.state.model)
         messages = self.strategy.configure_train(round_number, arrays, ConfigRecord(), self.grid)
-        replies = {r.metadata.reply_to_message_id: r for r in exchange(self.grid, messages, 60)}
+        replies = {r.metadata.reply_to_message_id: r for r in exchange(self.grid, messages, Wait(60))}
         return {s: replies[m.metadata.message_id] for s, m in zip(self.sites, messages, strict=True)}
 
     def commit(self, replies: Iterable[Message], round_number: int = 1) -> GlobalState:
@@ -145,7 +152,7 @@ def open_federation(config: RunConfig, dataset: FederatedDataset, client_app: An
     """Profile all sites and build the strategy as the server does; within ``identity`` only."""
     spec = spec_for(dataset, config)
     grid = InProcessGrid(client_app, len(dataset.sites), run)
-    roster = profile_round(grid, config, spec, len(dataset.sites)).roster
+    roster = roster_of(grid, config, spec, len(dataset.sites))
     initial = first_state(config, spec)
     return Federation(grid, ComponentStrategy(config, spec, roster, roster.statistics(spec), initial), initial)
 

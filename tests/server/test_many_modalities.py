@@ -19,12 +19,11 @@ from fedmce.models import MultimodalNet, state_of
 from fedmce.networks import spec_for
 from fedmce.subsets import PANEL, scored_codes, scored_subsets
 from server.gate import Accepted
-from server.profile_round import profile_round
 from server.scoring import TestRows as ScoredRows
 from server.state import GlobalState
 from server.strategy import ComponentStrategy
 from simulations.engines.inprocess import InProcessGrid
-from tests.server.made import CLASSES, Federation, made_config, use
+from tests.server.made import CLASSES, Federation, made_config, roster_of, use
 
 NAMES = tuple(f"part{number:02d}" for number in range(32))
 MANY = tuple(Modality(name, "tabular", (2,), "units") for name in NAMES)
@@ -59,7 +58,7 @@ def committed(config: RunConfig, dataset: FederatedDataset) -> Federation:
     with identity(1) as run:
         spec = spec_for(dataset, config)
         grid = InProcessGrid(client_app, len(dataset.sites), run)
-        roster = profile_round(grid, config, spec, len(dataset.sites)).roster
+        roster = roster_of(grid, config, spec, len(dataset.sites))
         initial = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))
         found = Federation(grid, ComponentStrategy(config, spec, roster, roster.statistics(spec), initial), initial)
         found.commit(found.train_replies().values())

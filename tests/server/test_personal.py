@@ -15,7 +15,7 @@ from fedmce.data import FederatedDataset
 from fedmce.flower_compat import ArrayRecord, Message, array_record, arrays_of, identity
 from fedmce.metrics import summary
 from fedmce.models import MultimodalNet, State, component_of, modality_of, private_keys
-from server.exchange import exchange
+from server.exchange import Wait, exchange
 from server.gate import Accepted
 from server.scoring import TestRows as ServerRows
 from tests.oracles.worlds import small_spec
@@ -48,7 +48,7 @@ def scored_at_sites(federation: Federation, rounds: int) -> dict[str, Any]:
     """Ask all sites for the scores of their test rows."""
     arrays = array_record(federation.strategy.state.model)
     messages = federation.strategy.configure_test(rounds, arrays)
-    federation.strategy.aggregate_evaluate(rounds, exchange(federation.grid, messages, 60))
+    federation.strategy.aggregate_evaluate(rounds, exchange(federation.grid, messages, Wait(60)))
     assert federation.strategy.outcome is not None
     return federation.strategy.outcome.verdicts
 
@@ -220,7 +220,7 @@ def test_the_order_to_test_asks_for_nothing_else(made: FederatedDataset) -> None
     with identity(1) as run:
         federation, _ = opened(made_config("private_head"), made, run)
         messages = federation.strategy.configure_test(1, array_record(federation.strategy.state.model))
-        replies = exchange(federation.grid, messages, 60)
+        replies = exchange(federation.grid, messages, Wait(60))
     for reply in replies:
         assert set(reply.content) == {"report", "stamp"}
         assert not any(key.startswith(("value.", "share.", "rows.")) for key in reply.content["report"])

@@ -11,7 +11,6 @@ import pytest
 from flwr.app import Array, Context
 from flwr.clientapp import ClientApp
 
-import server.profile_round
 from client.app import app as client_app
 from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset
@@ -21,10 +20,10 @@ from fedmce.missingness import draw_masks, observe
 from fedmce.models import feature_sums, pool
 from fedmce.networks import spec_for
 from server.federation import shared_part
-from server.profile_round import ProfileRound, profile_round
+from server.profile_round import ProfileRound, Register, profile_round
 from server.settings import run_settings, write_config
 from simulations.engines.inprocess import InProcessGrid
-from tests.server.made import MODALITIES, SITES, made_config, made_dataset, made_site, use
+from tests.server.made import MODALITIES, SITES, made_config, made_dataset, made_site, roster_of, use
 
 Change = Callable[[Message], Any]
 
@@ -43,12 +42,15 @@ def app_that(change: Change | None = None, site: str | None = None) -> ClientApp
     return call  # type: ignore[return-value]
 
 
-def profiled(dataset: FederatedDataset, app: Any = client_app, nodes: int | None = None) -> ProfileRound:
-    config = made_config()
+def profiled(
+    dataset: FederatedDataset, app: Any = client_app, nodes: int | None = None, wait_sites_s: float = 5.0
+) -> ProfileRound:
+    config = made_config(exchange__wait_sites_s=wait_sites_s)
     with identity(1) as run:
         count = nodes or len(dataset.sites)
         grid = InProcessGrid(app, count, run)
-        return profile_round(grid, config, spec_for(dataset, config), len(dataset.sites))
+        spec = spec_for(dataset, config)
+        return profile_round(Register(grid, config, spec), config, spec, len(dataset.sites), strict=True)
 
 
 def test_the_roster_is_sorted_by_name_and_grants_what_each_site_holds(made: FederatedDataset) -> None:
@@ -85,12 +87,9 @@ def test_a_node_that_knows_no_such_site_is_refused(made: FederatedDataset) -> No
 
 
 @pytest.mark.parametrize("nodes", [3, 5])
-def test_another_number_of_nodes_than_sites_is_refused(
-    made: FederatedDataset, nodes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server.profile_round, "WAIT_FOR_NODES_S", 0.0)
+def test_another_number_of_nodes_than_sites_is_refused(made: FederatedDataset, nodes: int) -> None:
     with pytest.raises(RunError, match=rf"{nodes} nodes are connected for 4 sites"):
-        profiled(made, nodes=nodes)
+        profiled(made, nodes=nodes, wait_sites_s=0.1)
 
 
 def test_a_missing_node_is_waited_for(made: FederatedDataset) -> None:
@@ -100,7 +99,7 @@ def test_a_missing_node_is_waited_for(made: FederatedDataset) -> None:
         grid = InProcessGrid(client_app, 4, run)
         seen = iter([[1, 2], [1, 2, 3, 4]])
         grid.get_node_ids = lambda: next(seen)  # type: ignore[method-assign]
-        assert len(profile_round(grid, config, spec_for(made, config), 4).roster.profiles) == 4
+        assert len(roster_of(grid, config, spec_for(made, config), 4).profiles) == 4
 
 
 def put(key: str, value: Any) -> Change:

@@ -20,7 +20,6 @@ from fedmce.models import MultimodalNet, Statistics, state_of
 from fedmce.networks import spec_for
 from fedmce.subsets import pattern_codes
 from server.gate import Accepted, Refused
-from server.profile_round import profile_round
 from server.referee import ServerRows
 from server.state import GlobalState
 from server.strategy import ComponentStrategy
@@ -28,7 +27,7 @@ from simulations import engines
 from simulations.engines.inprocess import InProcessGrid
 from tests.oracles.worlds import make_site, rows_of
 from tests.server.faults import Parts
-from tests.server.made import MODALITIES, SITES, Federation, made_config, made_dataset, made_site, use
+from tests.server.made import MODALITIES, SITES, Federation, made_config, made_dataset, made_site, roster_of, use
 
 SCALES = {m.name: Statistics(np.zeros(m.statistics_shape, "f4"), np.ones(m.statistics_shape, "f4")) for m in MODALITIES}
 
@@ -36,7 +35,7 @@ SCALES = {m.name: Statistics(np.zeros(m.statistics_shape, "f4"), np.ones(m.stati
 def opened(config: RunConfig, dataset: FederatedDataset, run: Any) -> Federation:
     spec = spec_for(dataset, config)
     grid = InProcessGrid(client_app, len(dataset.sites), run)
-    roster = profile_round(grid, config, spec, len(dataset.sites)).roster
+    roster = roster_of(grid, config, spec, len(dataset.sites))
     statistics = roster.statistics(spec)
     referee = ServerRows(dataset, config, spec, statistics) if config.contributions.source == "server" else None
     initial = GlobalState(0, state_of(MultimodalNet(spec, seed=config.seed)))

@@ -13,7 +13,7 @@ from fedmce.config.schema import SitewiseConfig
 from fedmce.errors import ConfigError
 from fedmce.flower_compat import Message, array_record, arrays_of, identity
 from fedmce.models import State, component_of
-from server.exchange import exchange
+from server.exchange import Wait, exchange
 from server.gate import Accepted, Refused
 from tests.server.made import Federation, made_config, made_dataset, made_site, open_federation, same_bits, use
 
@@ -55,7 +55,7 @@ def answers(federation: Federation, number: int) -> dict[str, Message]:
     strategy = federation.strategy
     arrays = array_record(strategy.state.model)
     messages = strategy.configure_train(number, arrays, ConfigRecord(), federation.grid)
-    replies = {r.metadata.reply_to_message_id: r for r in exchange(federation.grid, messages, 60)}
+    replies = {r.metadata.reply_to_message_id: r for r in exchange(federation.grid, messages, Wait(60))}
     return {s: replies[m.metadata.message_id] for s, m in zip(asked(federation), messages, strict=True)}
 
 
@@ -163,7 +163,7 @@ def test_all_sites_score_and_the_one_without_stage_2_ends_with_stage_1(harmony: 
     strategy = federation.strategy
     with identity(1):
         messages = strategy.configure_test(ROUNDS, array_record(strategy.state.model))
-        strategy.aggregate_evaluate(ROUNDS, exchange(federation.grid, messages, 60))
+        strategy.aggregate_evaluate(ROUNDS, exchange(federation.grid, messages, Wait(60)))
     assert accepted(federation) == {"ash", "birch", "cedar", "dale", "fir"}
     given = {s.expected.site: arrays_of(s.message.content["model"]) for s in strategy._sent}
     assert same_bits(given["fir"], story[3][2].model)
