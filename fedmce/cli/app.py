@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedmce import __version__
+from fedmce.cli.audit_app import audit_app
 from fedmce.cli.door import door
 
 
@@ -52,6 +53,7 @@ config_app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.add_typer(audit_app, name="audit")
 
 
 def _version(wanted: bool) -> None:
