@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fedmce.config.folders import FoldersConfig
 from fedmce.config.section import Section
 
 
@@ -91,5 +92,6 @@ class HaptConfig(Section):
 
 
 DatasetConfig = Annotated[
-    AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig | Leaves100Config | HaptConfig, Field(discriminator="name")
+    AvDigitsConfig | SoundMnistConfig | HeartDiseaseConfig | Leaves100Config | HaptConfig | FoldersConfig,
+    Field(discriminator="name"),
 ]

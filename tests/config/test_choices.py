@@ -47,6 +47,7 @@ def needs(group: str, choice: str) -> list[str]:
         ("objective", "scaffold"): ["training.optimiser=sgd", "training.momentum=0"],
         ("missingness", "pattern_table"): ["missingness.patterns={image:1,image+audio:2}"],
         ("missingness", "file"): ["missingness.path=masks.npz"],
+        ("dataset", "folders"): ["dataset.path=sites"],
     }
     return [f"{group}={choice}", *beside.get((group, choice), [])]
 

@@ -19,9 +19,9 @@ def test_importing_the_room_loads_no_heavy_library() -> None:
 
 
 def test_all_sets_are_registered_and_an_unknown_one_is_refused() -> None:
-    assert set(DATASETS) == {"av_digits", "sound_mnist", "heart_disease", "leaves100", "hapt"}
+    assert set(DATASETS) == {"av_digits", "sound_mnist", "heart_disease", "leaves100", "hapt", "folders"}
     with pytest.raises(
-        DataError, match="'cats': not known; known: av_digits, hapt, heart_disease, leaves100, sound_mnist"
+        DataError, match="'cats': not known; known: av_digits, folders, hapt, heart_disease, leaves100, sound_mnist"
     ):
         load_dataset(AvDigitsConfig.model_construct(name="cats"), None, 0)
 
