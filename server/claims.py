@@ -22,7 +22,13 @@ class Claim(ValueError):  # noqa: N818 - what is wrong with it, not an error of 
     """A claim that the profile or the value function rules out."""
 
 
-def read_tally(columns: Mapping[str, Any], config: ContributionsConfig, measured: RowCounts, modalities: int) -> Tally:
+def read_tally(
+    columns: Mapping[str, Any],
+    config: ContributionsConfig,
+    measured: RowCounts,
+    modalities: int,
+    rounding: float = 0.0,
+) -> Tally:
     """Check the columns ``value.*`` and ``share.*`` of a reply.
 
     Args:
@@ -30,18 +36,19 @@ def read_tally(columns: Mapping[str, Any], config: ContributionsConfig, measured
         config: value function, index, estimator.
         measured: rows that the site measures on, from its profile.
         modalities: of the data set.
+        rounding: how far the site may have rounded what a row adds to a sum.
 
     Raises:
         Claim: another layout, other rows than the profile has, or sums that no values can have.
     """
     shares = ShareTable.from_columns(config.index, _columns(columns, "share", ("modality", "size", "rows")))
-    _check_shares(shares, config, measured, len(columns.get("share.rows", [])))
+    _check_shares(shares, config, measured, len(columns.get("share.rows", [])), rounding)
     if not is_exact(config, modalities):
         if any(key.startswith("value.") for key in columns):
             raise Claim("a value table where subsets are sampled")
         return Tally(shares)
     values = ValueTable.from_columns(modalities, _columns(columns, "value", ("pattern", "subset", "rows")))
-    _check_values(values, config, measured.patterns or {}, len(columns.get("value.rows", [])))
+    _check_values(values, config, measured.patterns or {}, len(columns.get("value.rows", [])), rounding)
     return Tally(shares, values)
 
 
@@ -59,36 +66,42 @@ def _columns(columns: Mapping[str, Any], table: str, whole: tuple[str, ...]) -> 
     return found
 
 
-def _check_values(table: ValueTable, config: ContributionsConfig, patterns: Mapping[int, int], length: int) -> None:
+def _check_values(
+    table: ValueTable, config: ContributionsConfig, patterns: Mapping[int, int], length: int, rounding: float
+) -> None:
     cells = {(e, s) for e in patterns for s in subsets_of(e)}
     if set(table.cells) != cells or length != len(cells):
         raise Claim("the value table does not cover the patterns of the profile")
     low, high = value_bounds(config.value)
     for (pattern, _), (total, square, rows) in table.cells.items():
-        slack = 0.0 if config.value == "accuracy" else SLACK * rows
+        slack = rounding * rows + (0.0 if config.value == "accuracy" else SLACK * rows)
         # (v - low) (high - v) >= 0 for every row bounds the squares from above.
         most = (low + high) * total - rows * low * high
         if rows != patterns[pattern] or not (
             rows * low - slack <= total <= rows * high + slack and -slack <= square <= most + slack
         ):
             raise Claim(f"value sums {total!r}, {square!r} of {rows!r} rows; the profile has {patterns[pattern]}")
-    _check_spread("value", table.cells)
+    _check_spread("value", table.cells, rounding * max(abs(low), abs(high), 1.0))
 
 
-def _check_shares(table: ShareTable, config: ContributionsConfig, measured: RowCounts, length: int) -> None:
+def _check_shares(
+    table: ShareTable, config: ContributionsConfig, measured: RowCounts, length: int, rounding: float
+) -> None:
     if set(table.cells) != set(measured.sizes) or length != len(measured.sizes):
         raise Claim("the share table does not cover the rows of the profile")
     for key, (total, square, rows) in table.cells.items():
-        bound, slack = phi_bound(config, key[1]), SLACK * rows
+        bound, slack = phi_bound(config, key[1]), (SLACK + rounding) * rows
         if rows != measured.sizes[key] or not (
             abs(total) <= rows * bound + slack and -slack <= square <= rows * bound**2 + slack
         ):
             raise Claim(f"share sums {total!r}, {square!r} of {rows!r} rows; the profile has {measured.sizes[key]}")
-    _check_spread("share", table.cells)
+    largest = max((phi_bound(config, size) for _, size in table.cells), default=1.0)
+    _check_spread("share", table.cells, rounding * max(largest, 1.0))
 
 
-def _check_spread(name: str, cells: Mapping[tuple[int, int], list[float]]) -> None:
+def _check_spread(name: str, cells: Mapping[tuple[int, int], list[float]], rounding: float) -> None:
     """Cauchy and Schwarz: no rows have a smaller sum of squares than equal ones."""
+    slack = SLACK + 4 * rounding  # a rounded total counts twice in its square, the rounded squares once
     for total, square, rows in cells.values():
-        if not (np.isfinite([total, square]).all() and total**2 <= rows * square + SLACK * rows**2):
+        if not (np.isfinite([total, square]).all() and total**2 <= rows * square + slack * rows**2):
             raise Claim(f"{name} sums {total!r}, {square!r} of {rows!r} rows cannot belong together")
