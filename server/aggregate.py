@@ -6,78 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fedmce.aggregation import (
-    WEIGHTINGS,
-    QualityState,
-    compared_quality,
-    quality,
-    saturated,
-    server_step,
-    weighted_mean,
-)
+from fedmce.aggregation import WEIGHTINGS, saturated, server_step
 from fedmce.config.schema import AggregationConfig, RunConfig
-from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
-from fedmce.models import State, modality_of, select
+from fedmce.models import State, component_of, modality_of
 from fedmce.objectives import SHARED
 from fedmce.objectives.objective import Arrays
 from fedmce.objectives.shared import Said
 from fedmce.personal import in_second_stage
 from server.gate import Accepted
+from server.insight import Insight
+from server.joining import Norms, change_by_group, join, within_step
 from server.personal import fusion_by_cluster, mixed_by_attention
 from server.roster import Roster
 from server.state import GlobalState
-
-
-@dataclass(frozen=True)
-class Insight:
-    """What a round's tallies say of the modalities.
-
-    Attributes:
-        contributions: per modality, pooled over the rows that they are measured on.
-        standard_errors: of these, over rows.
-        by_site: the same from each site's own rows; None where the site lacks the modality.
-        standard_errors_by_site: of these.
-        quality: ratio per site and modality that ``contribution`` weighting multiplies rows with.
-        state: smoothed sums to carry on.
-    """
-
-    contributions: dict[str, float | None]
-    standard_errors: dict[str, float | None]
-    by_site: dict[str, dict[str, float | None]]
-    standard_errors_by_site: dict[str, dict[str, float | None]]
-    quality: dict[str, dict[str, float]]
-    state: QualityState
-
-
-def read_contributions(
-    tallies: Mapping[str, Tally], roster: Roster, config: AggregationConfig, old: QualityState
-) -> Insight:
-    """Pool the sites' tallies (at least one) and standardise each site against the pool."""
-    whole, names, empty = pooled_tally(tallies), roster.names, roster.empty_value
-    rows = {site: tally.rows(names) for site, tally in tallies.items()}
-    state = old.updated(standardised(tallies, whole, names, empty), config.smoothing, rows)
-    errors = {site: tally.standard_errors(names, empty) for site, tally in tallies.items()}
-    clip_low, clip_high = config.clip_low, config.clip_high
-    if config.belief == "between":
-        ratios = compared_quality(state, errors, clip_low=clip_low, clip_high=clip_high)
-    else:
-        low, high = value_bounds(roster.value)
-        ratios = quality(
-            state,
-            state.rows,
-            shrink_rows=config.shrink_rows,
-            clip_low=clip_low,
-            clip_high=clip_high,
-            variance=(high - low) ** 2 / 4,
-        )
-    return Insight(
-        contributions=whole.contributions(names, empty),
-        standard_errors=whole.standard_errors(names, empty),
-        by_site={site: tally.contributions(names, empty) for site, tally in tallies.items()},
-        standard_errors_by_site=errors,
-        quality=ratios,
-        state=state,
-    )
+from server.trust import Claims, bounded_rows, used_claims, within_shares
 
 
 @dataclass(frozen=True)
@@ -88,11 +30,15 @@ class Step:
         state: the next state.
         weights: per component and site.
         personal: what the record says of states per site; empty with ``rule=mean``.
+        claims: what the sites' claims became, per modality and site; empty where weights rest on rows alone.
+        robust: what the robust rule did, per component; empty with ``robust.rule=mean``, frozen components aside.
     """
 
     state: GlobalState
     weights: dict[str, dict[str, float]]
     personal: dict[str, Any] = field(default_factory=dict)
+    claims: Claims = field(default_factory=dict)
+    robust: dict[str, Any] = field(default_factory=dict)
 
 
 def aggregate(
@@ -108,39 +54,59 @@ def aggregate(
     if in_second_stage(config, fresh.round):
         personal, log = fusion_by_cluster(state.personal, shared, accepted, config)
         return Step(replace(fresh, personal=personal), {}, log)
-    model, optimiser, weights = _means(state, accepted, roster, config.aggregation, insight)
-    fresh = replace(fresh, model=model, optimiser=optimiser)
+    step = _joined(fresh, accepted, roster, config, insight)
     if config.aggregation.rule == "fedmsplit":
         personal, log = mixed_by_attention(state.personal, accepted)
-        return Step(replace(fresh, personal=personal), weights, log)
-    return Step(fresh, weights)
+        return replace(step, state=replace(step.state, personal=personal), personal=log)
+    return step
 
 
-def _means(
-    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, told: AggregationConfig, insight: Insight
-) -> tuple[State, dict[str, Arrays], dict[str, dict[str, float]]]:
-    """Next model, what the server optimiser remembers, and weights."""
-    model, optimiser = dict(state.model), dict(state.optimiser)
+def _joined(
+    state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig, insight: Insight
+) -> Step:
+    """Every component joined over its holders; ``state`` is the next one but for what this changes."""
+    told = config.aggregation
+    model, optimiser, norms = dict(state.model), dict(state.optimiser), Norms()
     weights: dict[str, dict[str, float]] = {}
+    robust: dict[str, Any] = {}
+    claims = used_claims(accepted, insight.quality, insight.by_site, roster, config)
+    keys = _keys_by_component(model)
     for component in roster.components:
         rows = {s: r.rows[component] for s, r in sorted(accepted.items()) if r.rows.get(component, 0) > 0}
         if not rows:
             continue
-        weights[component] = WEIGHTINGS[_rule(told, component)](
-            _counted(told, component, rows, roster),
-            _ratios(told, component, rows, accepted, insight),
+        if len(rows) == 1 and config.privacy.single_holder == "freeze":
+            robust[component] = {"rule": "frozen", "holders": 1}
+            continue
+        old = {key: model[key] for key in keys[component]}
+        states = {s: {k: accepted[s].update[k] for k in old if k in accepted[s].update} for s in rows}
+        changes = change_by_group(old, states) if told.rule == "mean" else {}
+        weighed = WEIGHTINGS[_rule(told, component)](
+            _counted(told, component, rows, roster), _ratios(told, component, rows, accepted, claims)
         )
-        mean = weighted_mean({site: select(accepted[site].update, [component]) for site in rows}, weights[component])
-        stepped, kept = server_step(told.server, select(model, [component]), mean, optimiser.get(component, {}))
-        model |= stepped
-        if kept:
-            optimiser[component] = kept
-    return model, optimiser, weights
+        share = within_shares(weighed, component, roster, told)
+        joined = join(component, old, states, share, changes, state.norms, told)
+        stepped, kept = server_step(told.server, old, joined.state, optimiser.get(component, {}))
+        model |= within_step(joined, old, stepped) if told.server.name != "none" else stepped
+        weights[component] = joined.weights
+        norms |= changes
+        optimiser |= {component: kept} if kept else {}
+        robust |= {component: joined.log} if joined.log else {}
+    fresh = replace(state, model=model, optimiser=optimiser, norms=state.norms.updated(norms))
+    return Step(fresh, weights, claims=claims, robust=robust)
+
+
+def _keys_by_component(model: State) -> dict[str, list[str]]:
+    """One pass over the model: a pass per component would make many components quadratic."""
+    found: dict[str, list[str]] = {}
+    for key in model:
+        found.setdefault(component_of(key), []).append(key)
+    return found
 
 
 def _counted(config: AggregationConfig, component: str, rows: Mapping[str, int], roster: Roster) -> dict[str, float]:
     """What the rows of each site count for."""
-    counted = {site: saturated(count, config.saturation_rows) for site, count in rows.items()}
+    counted = {s: saturated(bounded_rows(count, config), config.saturation_rows) for s, count in rows.items()}
     if modality_of(component) is None and config.fusion_counts == "pairs":
         return {site: count * roster.pairs_per_row(site) for site, count in counted.items()}
     return counted
@@ -156,13 +122,15 @@ def _ratios(
     component: str,
     rows: Mapping[str, int],
     accepted: Mapping[str, Accepted],
-    insight: Insight,
+    claims: Claims,
 ) -> dict[str, float]:
-    """What a rule multiplies with per site: quality of the modality, or the entropy that the site told."""
-    if config.weighting == "inverse_entropy":
+    """What a rule multiplies with per site: quality of the modality, or divides by: the entropy that the site told."""
+    found = claims.get(modality_of(component) or component, {})
+    if config.weighting != "inverse_entropy":
+        return {site: found[site].used if site in found else 1.0 for site in rows}
+    if not config.claims.bounded:
         return {site: float(accepted[site].told["entropy"]) for site in rows}
-    modality = modality_of(component)
-    return {site: insight.quality.get(site, {}).get(modality or "", 1.0) for site in rows}
+    return {site: 1.0 / found[site].used for site in rows}
 
 
 def _merged(state: GlobalState, accepted: Mapping[str, Accepted], roster: Roster, config: RunConfig) -> Arrays:

@@ -25,6 +25,7 @@ from fedmce.record.writer import SCHEMA, Observer
 from fedmce.scope import nodes, participants
 from server.profile_round import ProfileRound, Register, profile_round
 from server.referee import ServerRows
+from server.robustness import bearable_fields
 from server.rounds import RoundLoop
 from server.scoring import TestRows
 from server.state import first_state
@@ -118,6 +119,7 @@ def _record_start(
         contributions=measured_how(config.contributions, len(dataset.modalities)),
         rates={site: masks.rates[site] for site in sorted(masks.rates)},
         realised_rates={site: masks.realised[site] for site in sorted(masks.realised)},
+        **bearable_fields(config, profiled.roster),
     )
     for site in profiled.roster.profiles:
         sizes = {"bytes_down": profiled.bytes_down[site], "bytes_up": profiled.bytes_up[site]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -214,7 +215,8 @@ class Roster:
     @property
     def holders(self) -> dict[str, int]:
         """Sites that are granted each component."""
-        return {c: sum(c in self.granted(site) for site in self.profiles) for c in self.components}
+        counts = Counter(component for site in self.profiles for component in self.granted(site))
+        return {component: counts[component] for component in self.components}
 
     @property
     def all_rows(self) -> int:

@@ -22,6 +22,7 @@ from server.gate import Accepted
 from server.probes import Probes
 from server.profile_round import Register
 from server.strategy import ComponentStrategy, RoundOutcome
+from server.trust import claim_rows
 
 LEAST_AUTO_S, AUTO_FACTOR, AUTO_ROUNDS = 60.0, 3.0, 5
 FAILED = ("site_error", "transport")  # an error came in place of an update
@@ -309,7 +310,8 @@ def round_fields(outcome: RoundOutcome) -> dict[str, Any]:
         "contributions_by_site": insight.by_site if insight else {},
         "contributions_by_site_se": insight.standard_errors_by_site if insight else {},
         "quality": insight.quality if insight else {},
-    }
+        "claims": claim_rows(outcome.claims),
+    } | ({"robust": outcome.robust} if outcome.robust else {})
 
 
 def _site_seconds(outcome: RoundOutcome) -> dict[str, float]:

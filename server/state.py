@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedmce.aggregation import QualityState
+from fedmce.aggregation import NormHistory, QualityState
 from fedmce.config.schema import RunConfig
 from fedmce.models import MultimodalNet, NetworkSpec, State, state_of
 from fedmce.objectives import SHARED
@@ -24,6 +24,7 @@ class GlobalState:
         shared: what the objective shares beside the model.
         optimiser: what the server optimiser remembers, per component.
         personal: what a site is sent in place of the common state, by site; empty with ``rule=mean``.
+        norms: how far holders moved each component in its last rounds (``NormHistory.to_json``).
     """
 
     round: int
@@ -32,6 +33,7 @@ class GlobalState:
     shared: Arrays = field(default_factory=dict)
     optimiser: dict[str, Arrays] = field(default_factory=dict)
     personal: dict[str, State] = field(default_factory=dict)
+    norms: NormHistory = field(default_factory=NormHistory)
 
 
 def first_state(config: RunConfig, spec: NetworkSpec) -> GlobalState:

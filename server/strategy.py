@@ -30,11 +30,13 @@ from fedmce.metrics import update_sizes
 from fedmce.models import NetworkSpec, State, Statistics, component_of
 from fedmce.personal import sits_out
 from fedmce.wire import STATISTICS
-from server.aggregate import Insight, aggregate, read_contributions
+from server.aggregate import aggregate
 from server.gate import Accepted, Refused, gate
+from server.insight import Insight, read_contributions
 from server.letters import Letters, Sent, Task
 from server.roster import Roster
 from server.state import GlobalState
+from server.trust import Claims
 
 Referee = Callable[[State, tuple[str, ...], int], Tally]
 
@@ -54,6 +56,8 @@ class RoundOutcome:
         void: too few accepted replies; the model is as it was.
         update_sizes: per accepted site and component, how far an average entry moved in local training.
         personal: what is known of states per site; empty with ``rule=mean``.
+        claims: what the sites' claims became; empty where weights rest on rows alone.
+        robust: what the robust rule did, per component.
     """
 
     verdicts: dict[str, Accepted | Refused]
@@ -66,6 +70,8 @@ class RoundOutcome:
     void: bool
     personal: dict[str, Any] = field(default_factory=dict)
     update_sizes: dict[str, dict[str, float]] = field(default_factory=dict)
+    claims: Claims = field(default_factory=dict)
+    robust: dict[str, Any] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, Accepted]:
@@ -140,18 +146,25 @@ class ComponentStrategy(Strategy):
         """Judge the replies, average what was accepted, commit; None for a void round."""
         outcome = self._judge(replies)
         accepted = outcome.accepted
-        void = len(accepted) < self.config.exchange.fewest(len(outcome.verdicts)) or outcome.insight is None
-        if void:
+        if len(accepted) < self.config.exchange.fewest(len(outcome.verdicts)):
             self.state = replace(self.state, round=self.state.round + 1)
             self.outcome = replace(outcome, void=True)
             return None, None
-        assert outcome.insight is not None
+        # Without a single usable claim weights rest on rows.
+        insight = outcome.insight or read_contributions({}, self.roster, self.config.aggregation, self.state.quality)
         sizes = {
             s: update_sizes(self.state.model | self.state.personal.get(s, {}), r.update) for s, r in accepted.items()
         }
-        step = aggregate(self.state, accepted, self.roster, self.config, outcome.insight)
+        step = aggregate(self.state, accepted, self.roster, self.config, insight)
         self.state = step.state
-        self.outcome = replace(outcome, weights=step.weights, personal=step.personal, update_sizes=sizes)
+        self.outcome = replace(
+            outcome,
+            weights=step.weights,
+            personal=step.personal,
+            update_sizes=sizes,
+            claims=step.claims,
+            robust=step.robust,
+        )
         self._committed = array_record(self.state.model)
         return self._committed, MetricRecord({"accepted": len(accepted)})
 
@@ -217,8 +230,9 @@ class ComponentStrategy(Strategy):
             parts["down"][site], parts["up"][site] = _bytes_by_component(sent.message.content), came.by_component
         accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
         tallies = {site: tally for site, reply in accepted.items() if (tally := self._tally(site, reply)) is not None}
+        told, by_site = self.config.aggregation, self._referee is None
         insight = (
-            read_contributions(tallies, self.roster, self.config.aggregation, self.state.quality) if tallies else None
+            read_contributions(tallies, self.roster, told, self.state.quality, is_claim=by_site) if tallies else None
         )
         return RoundOutcome(verdicts, insight, {}, sizes["down"], sizes["up"], parts["down"], parts["up"], void=False)
 

@@ -27,13 +27,18 @@ class QualityState:
         fresh: Mapping[str, Mapping[str, Pair]],
         smoothing: float,
         rows: Mapping[str, Mapping[str, int]] | None = None,
+        *,
+        from_mean: bool = False,
     ) -> QualityState:
-        """Fold in one round: ``smoothing`` of the old, the rest of the new; sites not heard keep theirs."""
+        """Fold in one round: ``smoothing`` of the old, the rest of the new; sites not heard keep theirs.
+
+        A site that is heard for the first time starts at its own word, or (``from_mean``) at what is expected of it.
+        """
         merged = {site: dict(pairs) for site, pairs in self.sums.items()}
         for site in sorted(fresh):
             mine = merged.setdefault(site, {})
             for modality, (own, expected) in fresh[site].items():
-                old = mine.get(modality, (own, expected))
+                old = mine.get(modality, (expected if from_mean else own, expected))
                 mine[modality] = (
                     smoothing * old[0] + (1 - smoothing) * own,
                     smoothing * old[1] + (1 - smoothing) * expected,
@@ -90,6 +95,7 @@ def compared_quality(
     *,
     clip_low: float,
     clip_high: float,
+    row_variance: float = HIT_VARIANCE,
 ) -> dict[str, dict[str, float]]:
     """Ratio per site and modality, believed as far as the sites of a modality differ more than chance lets them.
 
@@ -106,13 +112,15 @@ def compared_quality(
         errors: standard error of each site's contribution per row; None where it is not known.
         clip_low: smallest ratio: a site is never silenced by a claim alone.
         clip_high: largest ratio.
+        row_variance: s^2 where no error is known: with errors left out, no site's word on its spread is believed.
     """
     found: dict[str, dict[str, float]] = {site: {} for site in state.sums}
     modalities = sorted({name for pairs in state.sums.values() for name in pairs})
     for modality in modalities:
         rows = {s: state.rows.get(s, {}).get(modality, 0) for s in sorted(state.sums) if modality in state.sums[s]}
         apart = {s: _difference(state.sums[s][modality], n) for s, n in rows.items()}
-        variance = _row_variance({s: (n, errors.get(s, {}).get(modality)) for s, n in rows.items()})
+        told = {s: (n, errors.get(s, {}).get(modality)) for s, n in rows.items()}
+        variance = _row_variance(told, row_variance)
         known = {s: n for s, n in rows.items() if n > 0}
         between = between_sites([apart[s] for s in known], [variance / n for n in known.values()])
         total = sum(known.values())
@@ -128,11 +136,11 @@ def _difference(pair: Pair, rows: int) -> float:
     return (pair[0] - pair[1]) / rows if rows else 0.0
 
 
-def _row_variance(told: Mapping[str, tuple[int, float | None]]) -> float:
+def _row_variance(told: Mapping[str, tuple[int, float | None]], unknown: float) -> float:
     """Variance of one row's contribution within sites, pooled: few rows that agree by chance are not believed."""
     known = [(n, error) for n, error in told.values() if n > 1 and error is not None and math.isfinite(error)]
     rows = sum(n for n, _ in known)
-    return sum(n * n * error * error for n, error in known) / rows if rows else HIT_VARIANCE
+    return sum(n * n * error * error for n, error in known) / rows if rows else unknown
 
 
 def between_sites(estimates: Sequence[float], variances: Sequence[float]) -> float:

@@ -61,6 +61,11 @@ def server_problems(config: RunConfig) -> Iterator[str]:
         )
     if told.rule != "mean" and told.private:
         yield f"aggregation.rule={told.rule} gives each site a state of its own; needed private=[]"
+    if told.rule != "mean" and told.robust.rule != "mean":
+        yield (
+            f"aggregation.robust.rule={told.robust.rule} with aggregation.rule={told.rule}: robust rules join changes of "
+            "one common state; needed aggregation.rule=mean"
+        )
     if "normalisation" in told.private and config.model.normalisation == "none":
         yield "aggregation.private=[normalisation] has nothing to keep; needed model.normalisation=batch"
     if config.model.normalisation == "batch" and config.model.absent != "skip":
