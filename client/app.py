@@ -22,12 +22,12 @@ app = ClientApp()
 def profile(message: Message, context: Context) -> Message:
     """Say what this site holds."""
     from client.profile import profile as profile_of
-    from client.workplace import open_workplace, site_name
+    from client.workplace import folder_of, open_workplace, site_name
     from fedmce.config.schema import RunConfig
 
-    order = Order.from_record(message.content.config_records[ORDER])
-    site = site_name(RunConfig.model_validate_json(order.config), dict(context.node_config))
-    numbers, sums = profile_of(open_workplace(order.config, site))
+    order, node = Order.from_record(message.content.config_records[ORDER]), dict(context.node_config)
+    site = site_name(RunConfig.model_validate_json(order.config), node)
+    numbers, sums = profile_of(open_workplace(order.config, site, folder_of(node)))
     records: Records = {STATISTICS: array_record(sums), REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
     return Message(RecordDict(records), reply_to=message)
 
@@ -52,13 +52,13 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _answer(message: Message, context: Context) -> Message:
     from client.rounds import answer
-    from client.workplace import open_workplace, site_name
+    from client.workplace import folder_of, open_workplace, site_name
     from fedmce.config.schema import RunConfig
     from fedmce.errors import WireError
     from fedmce.models import Statistics
 
-    order = Order.from_record(message.content.config_records[ORDER])
-    site = site_name(RunConfig.model_validate_json(order.config), dict(context.node_config))
+    order, node = Order.from_record(message.content.config_records[ORDER]), dict(context.node_config)
+    site = site_name(RunConfig.model_validate_json(order.config), node)
     if site != order.site:
         raise WireError(f"order for site {order.site!r} reached site {site!r}; check the names of the nodes")
     arrays = message.content.array_records
@@ -67,7 +67,7 @@ def _answer(message: Message, context: Context) -> Message:
         m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"], scales.get(f"{m}/blank")) for m in order.modalities
     }
     said = answer(
-        open_workplace(order.config, site),
+        open_workplace(order.config, site, folder_of(node)),
         order,
         arrays_of(arrays[MODEL]),
         statistics,

@@ -6,8 +6,10 @@ loses nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,9 @@ import fedmce.data as data
 from client.heldout import heldout_rows, take_rows, without
 from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset, Modality, Split, Task
-from fedmce.errors import ConfigError
+from fedmce.data.folders import is_elsewhere
+from fedmce.errors import ConfigError, DataError
+from fedmce.folders.layout import SiteFile
 from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, join_rows, keep_modalities, observe
 from fedmce.missingness.away import away_modalities
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
@@ -41,7 +45,8 @@ class Workplace:
         validation: observed validation rows.
         unmasked: training rows with their natural gaps only; there with ``missingness.bind=position`` alone.
         heldout: observed rows that never train; there with ``contributions.source=heldout`` alone.
-        test: test rows with their natural gaps only; there where sites end with models of their own.
+        test: test rows with their natural gaps only; there where sites end with models of their own, or where nobody
+            else has the rows.
     """
 
     site: str
@@ -86,7 +91,7 @@ class Workplace:
         return self._rows_on_device(statistics)[2]
 
     def test_on_device(self, statistics: dict[str, Statistics]) -> DeviceRows:
-        """Test rows, normalised; only where sites end with models of their own."""
+        """Test rows, normalised; only where there are any to be scored here."""
         assert self.test is not None, "this site was not asked to keep test rows"
         donors = keep_modalities(self.train, self.names, statistics)
         imputer = with_neighbours(self.config, self.test, donors, statistics, self.names)
@@ -133,9 +138,11 @@ class Workplace:
 
 
 def site_name(config: RunConfig, node: dict[str, object]) -> str:
-    """The site that a node stands for: its own word, or its place in the list of sites."""
+    """The site that a node stands for: its own word, that of its folder, or its place in the list of sites."""
     if "site" in node:
         return str(node["site"])
+    if (folder := folder_of(node)) is not None:
+        return SiteFile.read(Path(folder)).site
     names = nodes(config, data.dataset_of(config).sites)
     place, count = int(str(node["partition-id"])), int(str(node["num-partitions"]))
     if count != len(names):
@@ -143,12 +150,29 @@ def site_name(config: RunConfig, node: dict[str, object]) -> str:
     return names[place]
 
 
+def folder_of(node: Mapping[str, object]) -> str | None:
+    """The site folder that a node was started with; None where the configuration says where the data are."""
+    return str(node["folder"]) if node.get("folder") else None
+
+
 @lru_cache(maxsize=64)
-def open_workplace(config_json: str, site: str) -> Workplace:
-    """Load the site's rows and remove what its mask hides; the full rows are not kept."""
+def open_workplace(config_json: str, site: str, folder: str | None = None) -> Workplace:
+    """Load the site's rows and remove what its mask hides; the full rows are not kept.
+
+    Args:
+        config_json: the configuration as it travels.
+        site: the site's name.
+        folder: the site folder that holds the rows, which nobody else has; None = the data set of the configuration.
+
+    Raises:
+        ConfigError: no such site, or rows that are said to be elsewhere.
+        DataError: the data cannot be read, or the folder is that of another site.
+    """
     config = RunConfig.model_validate_json(config_json)
     torch.set_num_threads(config.training.threads)
-    dataset = data.dataset_of(config)
+    dataset = data.dataset_of(config) if folder is None else _own_dataset(config, site, folder)
+    if folder is None and is_elsewhere(config.dataset):
+        raise ConfigError(f"site {site!r}: dataset=folders without a path, and the node has no folder of its own")
     if site not in nodes(config, dataset.sites) and site not in dataset.sites:
         raise ConfigError(f"site {site!r}: not in {dataset.name}; known: {', '.join(dataset.sites)}")
     by_position = config.missingness.bind == "position"
@@ -170,8 +194,14 @@ def open_workplace(config_json: str, site: str) -> Workplace:
         validation=_masked(dataset, config, site, "validation"),
         unmasked=unmasked,
         heldout=heldout,
-        test=_test_rows(dataset, config, site) if config.is_personal else None,
+        test=_test_rows(dataset, config, site) if config.is_personal or folder is not None else None,
     )
+
+
+def _own_dataset(config: RunConfig, site: str, folder: str) -> FederatedDataset:
+    if (named := SiteFile.read(Path(folder)).site) != site:
+        raise DataError(f"{folder}: is the folder of site {named!r}; needed that of {site!r}. use the right folder")
+    return data.dataset_at(config, Path(folder))
 
 
 def _masked(dataset: FederatedDataset, config: RunConfig, site: str, split: Split) -> ObservedRows:
@@ -197,6 +227,8 @@ def _test_rows(dataset: FederatedDataset, config: RunConfig, site: str) -> Obser
     add up as sums, they count as their mean over the sites.
     """
     everybody = participants(config, dataset.sites)
-    strangers = [name for name in everybody if not (dataset.sites[name].split == "train").any()]
+    # Where each site opens its own folder the others have no rows here, and strangers score themselves.
+    here = [name for name in everybody if dataset.sites[name].sample_ids]
+    strangers = [name for name in here if not (dataset.sites[name].split == "train").any()]
     rows = [dataset.sites[name] for name in sorted({site, *strangers})]
     return join_rows(site, [observe(r, SiteMask(r.sample_ids, r.available), dataset.modalities, "test") for r in rows])

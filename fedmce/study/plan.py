@@ -74,7 +74,10 @@ class Plan:
     def key(self, cell: Cell) -> str:
         """Key of the cell's record."""
         if cell not in self._keys:
-            self._keys[cell] = cell_key(self.config(cell).fingerprint(), self.code)
+            config = self.config(cell)
+            # Other folders are other data: where they lie counts here, though in no fingerprint.
+            place = getattr(config.dataset, "path", None) or ""
+            self._keys[cell] = cell_key(config.fingerprint() + place, self.code)
         return self._keys[cell]
 
     def dataset(self, setting: str) -> str:
