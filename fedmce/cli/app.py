@@ -9,7 +9,9 @@ import typer
 
 from fedmce import __version__
 from fedmce.cli.audit_app import audit_app
+from fedmce.cli.client_app import client_app
 from fedmce.cli.door import door
+from fedmce.cli.server_app import server_app
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -53,6 +55,8 @@ config_app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.add_typer(server_app, name="server")
+app.add_typer(client_app, name="client")
 app.add_typer(audit_app, name="audit")
 
 
@@ -180,6 +184,34 @@ def predict(
         from fedmce.predict import predict_file
 
         predict_file(model, source, output, use_completion)
+
+
+@app.command()
+def provision(
+    sites: Annotated[str, typer.Option(help="Names of the sites, with commas: north,south.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="New or empty folder.", show_default=False)],
+    overrides: OVERRIDES = None,
+    server: Annotated[str, typer.Option(help="HOST:PORT at which sites reach the server.")] = "localhost:9443",
+    san: Annotated[
+        list[str] | None,
+        typer.Option("--san", help="A further host name or address of the server; repeat.", show_default=False),
+    ] = None,
+    days: Annotated[int, typer.Option(help="Life of certificates and kits.")] = 365,
+    keys: Annotated[
+        str, typer.Option(help="here: make the sites' node keys now, in the kits; site: each site makes its own.")
+    ] = "here",
+    keep: Annotated[bool, typer.Option("--keep", help="Also keep keys that are made here, in project/nodes.")] = False,
+    max_rows: Annotated[
+        list[str] | None, typer.Option(help="SITE=N: more rows of the site never count; repeat.", show_default=False)
+    ] = None,
+    i_know: Annotated[bool, typer.Option("--i-know", help="Allow a plan that tells counts of single rows.")] = False,
+) -> None:
+    """Make what a federation between sites needs: certificates, keys, a kit per site, the plan."""
+    with door():
+        from fedmce.cli.provision import provision_project
+
+        more = overrides or []
+        provision_project(out, sites, server, san or [], days, keys, max_rows or [], more, keep=keep, i_know=i_know)
 
 
 @data_app.command("ls")

@@ -1,0 +1,44 @@
+"""``fedmce client``: what the person at a site does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedmce.cli.door import door
+
+client_app = typer.Typer(help="A site of a federation: its key, its kit.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@client_app.command("keygen")
+def client_keygen(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder, or that of the kit.", show_default=False)],
+) -> None:
+    """Make the site's key pair: node.key stays here, node.pub goes to the operator."""
+    with door():
+        from fedmce.cli.client_kit import keygen
+
+        keygen(folder)
+
+
+@client_app.command("inspect")
+def client_inspect(
+    kit: Annotated[Path, typer.Argument(metavar="KIT", help="Folder of an unpacked kit.", show_default=False)],
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(help="Of the project, as the operator told it by telephone: SHA256:...", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Site folder that will take part.", show_default=False)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Node key, if not node.key in the kit.", show_default=False)
+    ] = None,
+) -> None:
+    """Show and check a kit; exit code 4 if anything is wrong with it."""
+    with door():
+        from fedmce.cli.client_kit import inspect
+
+        inspect(kit, fingerprint, data, key)
