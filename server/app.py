@@ -7,6 +7,7 @@ The run configuration says what to do: ``config-path`` names a resolved configur
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from flwr.app import Context
@@ -27,10 +28,12 @@ def build_app(observer: Observer | None = None) -> ServerApp:
         """Run one federation."""
         from fedmce.report import draw
         from server.federation import federate
+        from server.heartbeat import heartbeat
         from server.settings import run_settings
 
         settings = run_settings(dict(context.run_config))
-        federate(grid, settings.config, settings.folder, observer)
+        with heartbeat(settings.folder) if settings.config.engine.name == "deployed" else nullcontext():
+            federate(grid, settings.config, settings.folder, observer)
         if not settings.prepared:
             draw(settings.folder)
 

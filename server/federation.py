@@ -17,6 +17,7 @@ from fedmce import __version__
 from fedmce.config.schema import EngineConfig, RunConfig
 from fedmce.contributions import is_exact, measured_how
 from fedmce.data import FederatedDataset
+from fedmce.errors import FedMCEError
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.networks import spec_for
 from fedmce.record import RecordWriter, build_result, read_record, write_result
@@ -46,8 +47,9 @@ def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | N
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         reason = "" if status == "interrupted" else f"{type(error).__name__}: {error}"
+        seconds, code = time.perf_counter() - began, error.exit_code if isinstance(error, FedMCEError) else 1
         record.write(
-            "end", status=status, reason=reason, rounds_done=_rounds_done(folder), total_s=time.perf_counter() - began
+            "end", status=status, reason=reason, exit_code=code, rounds_done=_rounds_done(folder), total_s=seconds
         )
         raise
     record.write("end", status="finished", reason="", rounds_done=config.rounds, total_s=time.perf_counter() - began)

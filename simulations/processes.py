@@ -71,8 +71,13 @@ def _listener(port: int) -> str:
     return ""
 
 
-def stop_all(root: int, home: str) -> None:
-    """End a process, its descendants and every process that carries our mark (Ray detaches some)."""
+def stop_all(root: int | None, home: str = "") -> None:
+    """End a process, its descendants and every process that carries our mark (Ray detaches some).
+
+    Args:
+        root: of a process; None: by the mark alone.
+        home: that the mark names; empty: by descent alone.
+    """
     found = {p.pid: p for p in _family(root)} | {p.pid: p for p in _marked(home)}
     for process in found.values():
         _quietly(process.terminate)
@@ -89,7 +94,9 @@ def _quietly(action: Callable[[], None]) -> None:
         return
 
 
-def _family(root: int) -> list[psutil.Process]:
+def _family(root: int | None) -> list[psutil.Process]:
+    if root is None:
+        return []
     try:
         process = psutil.Process(root)
         return [*process.children(recursive=True), process]
@@ -180,7 +187,7 @@ class Supervised:
     def stop(self) -> None:
         """End it and its children: politely, then not."""
         if self.process is not None:
-            stop_all(self.process.pid, "")
+            stop_all(self.process.pid)
 
     def last_words(self, characters: int = 600) -> str:
         """The end of its log."""

@@ -42,3 +42,45 @@ def client_inspect(
         from fedmce.cli.client_kit import inspect
 
         inspect(kit, fingerprint, data, key)
+
+
+KIT = Annotated[Path, typer.Argument(metavar="KIT", help="Folder of an unpacked kit.", show_default=False)]
+DATA = Annotated[Path, typer.Option("--data", help="Site folder; opened for reading alone.", show_default=False)]
+
+
+@client_app.command("join")
+def client_join(
+    kit: KIT,
+    data: DATA,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="What the site keeps: logs, ledger; default SITE-home beside the kit."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65534, help="Of loopback, for the node; the next one too.")] = 9094,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(help="Of the project, as the operator told it by telephone: SHA256:...", show_default=False),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Node key, if not node.key in the kit.", show_default=False)
+    ] = None,
+) -> None:
+    """Check kit, data, server and clock, then take part until stopped."""
+    with door():
+        from fedmce.cli.client_join import join
+
+        join(kit, data, home, port, fingerprint, key)
+
+
+@client_app.command("recipes")
+def client_recipes(
+    kit: KIT,
+    data: DATA,
+    home: Annotated[Path, typer.Option("--home", help="What the site keeps: logs, ledger.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.", show_default=False)],
+) -> None:
+    """Write a systemd unit and a Compose file for this site."""
+    with door():
+        from fedmce.cli.client_join import recipes
+
+        recipes(kit, data, home, out)

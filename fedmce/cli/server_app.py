@@ -99,3 +99,31 @@ def server_adopt(folder: DIR = Path(".")) -> None:
         from fedmce.cli.server_kits import adopt_code
 
         adopt_code(folder)
+
+
+@server_app.command("up")
+def server_up(
+    folder: DIR = Path("."),
+    port: Annotated[
+        int, typer.Option(min=1, max=65533, help="Of loopback, for the SuperLink; the next two too.")
+    ] = 8000,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the result is still printed.")] = False,
+) -> None:
+    """Run the federation to its end; killed or stopped, the same command goes on after the last committed round."""
+    with door() as out:
+        from fedmce.cli.server_up import up
+
+        up(folder, port, out, is_quiet=quiet)
+
+
+@server_app.command("recipes")
+def server_recipes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the files.", show_default=False)],
+    folder: DIR = Path("."),
+    port: Annotated[int, typer.Option(min=1, max=65533, help="Of the SuperLink, as for `server up`.")] = 8000,
+) -> None:
+    """Write the proxy's configuration (nginx), a systemd unit and a Compose file."""
+    with door():
+        from fedmce.cli.server_up import recipes
+
+        recipes(folder, out, port)

@@ -1,0 +1,43 @@
+"""Bodies of ``fedmce client join`` and ``recipes``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from fedmce._paths import use_app
+from fedmce.cli.run import sigterm_as_interrupt
+from fedmce.kits.verify import verify_kit
+
+
+def join(kit: Path, data: Path, home: Path | None, port: int, fingerprint: str | None, key: Path | None) -> None:
+    """Keep a site in its federation until it is stopped.
+
+    Raises:
+        DataError: the site folder is not what the plan needs.
+        NetworkError: kit, key, certificate or clock are not right.
+        KeyboardInterrupt: Ctrl-C; SIGTERM ends the command with code 0, as a service should.
+    """
+    use_app()
+    from fedmce.cli.door import Terminated
+    from simulations.deployment.client_join import open_site
+
+    with sigterm_as_interrupt():
+        try:
+            site = open_site(
+                kit, data, home, port, lambda line: typer.echo(line, err=True), lambda: False, fingerprint, key
+            )
+            typer.echo(f"site {site.kit.file.site} joins {site.kit.file.server}; Ctrl-C leaves", err=True)
+            site.join()
+        except Terminated:
+            typer.echo("left", err=True)
+
+
+def recipes(kit: Path, data: Path, home: Path, out: Path) -> None:
+    """Write a systemd unit and a Compose file for a site."""
+    use_app()
+    from simulations.deployment.recipes import write_site_recipes
+
+    for path in write_site_recipes(kit, verify_kit(kit).file, data, home, out):
+        typer.echo(path)

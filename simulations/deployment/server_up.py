@@ -1,0 +1,315 @@
+"""``fedmce server up``: SuperLink, executor and run of one federation, kept up until the run has ended.
+
+Flower never resumes a run: whatever ends it, the server's process, the SuperLink or both, a new Flower run goes on
+from the state folder that the last one left. Five such restarts without a further round end it.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fedmce._paths import app_root
+from fedmce.config.schema import RunConfig
+from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
+from fedmce.kits.problem import refuse
+from fedmce.kits.roster import node_file, read_roster
+from fedmce.kits.server_folder import ServerFolder, read_plan, read_server, server_problems
+from fedmce.record import read_record
+from server.settings import write_config
+from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
+from simulations.processes import Supervised, check_port_is_free, program, stop_all
+
+READY_S, LOOK_S, STATUS_EVERY_S, SILENT_S = 90.0, 1.0, 15.0, 60.0
+RESTARTS = 5  # without a further committed round
+HOST = "localhost"  # SuperLink and executor; sites come through the proxy
+# How a run that ended by itself leaves the supervisor: a restart would end in the same way.
+KINDS: dict[int, type[FedMCEError]] = {2: ConfigError, 3: DataError, 4: NetworkError, 5: StateError, 6: StoppedError}
+
+Observer = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports of loopback that a server takes.
+
+    Attributes:
+        superlink: Flower's one port for sites (behind the proxy), operator and executor.
+        superlink_health: gRPC health service.
+        executor_health: gRPC health service.
+    """
+
+    superlink: int = 8000
+    superlink_health: int = 8001
+    executor_health: int = 8002
+
+
+@dataclass
+class ServerRun:
+    """One federation on this machine.
+
+    Args:
+        folder: what `fedmce provision` made.
+        ports: of loopback.
+        observer: gets every row of the record.
+        say: takes lines for the operator.
+    """
+
+    folder: ServerFolder
+    ports: Ports
+    observer: Observer
+    say: Callable[[str], None]
+    restarts: int = 0
+    _seen: int = field(default=0, repr=False)
+    _committed: int = field(default=0, repr=False)
+
+    @property
+    def run_folder(self) -> Path:
+        """Record, state and result."""
+        return self.folder.path / "run"
+
+    @property
+    def address(self) -> str:
+        """Of the SuperLink."""
+        return f"{HOST}:{self.ports.superlink}"
+
+    def up(self) -> Path:
+        """Run the federation to its end; the run folder.
+
+        Raises:
+            FedMCEError: files are wrong, a port is taken, or the run ended with a reason that a restart cannot mend.
+            StoppedError: too many restarts without a further round.
+        """
+        refuse(server_problems(self.folder.path), f"server folder {self.folder.path}")
+        config = self._prepared()
+        if (self.run_folder / "result.json").is_file():
+            self.say(f"the run has finished already; its result is in {self.run_folder}")
+            return self.run_folder
+        for port, option in ((self.ports.superlink, "--port"), (self.ports.superlink_health, "--port")):
+            check_port_is_free("127.0.0.1", port, option)
+        with self._flower() as (environment, programs):
+            self._await_ready(programs[0])
+            self._register(environment)
+            self._run_to_the_end(config, environment, programs)
+        return self.run_folder
+
+    def _prepared(self) -> RunConfig:
+        """Write the plan as the configuration of the run; an earlier one must be the same."""
+        plan = read_plan(self.folder)
+        config = plan.model_copy(
+            update={
+                "engine": plan.engine.model_copy(update={"name": "deployed"}),
+                "out": str(self.run_folder.resolve()),
+                "sites": plan.sites or tuple(sorted(read_roster(self.folder).sites)),
+            }
+        )
+        self.run_folder.mkdir(mode=0o700, exist_ok=True)
+        write_config(config, self.run_folder)
+        return config
+
+    @contextmanager
+    def _flower(self) -> Iterator[tuple[dict[str, str], tuple[Supervised, Supervised]]]:
+        """SuperLink and executor; whatever they started is gone on the way out."""
+        home = self.folder.path / "flower"
+        logs = self.folder.path / "log"
+        logs.mkdir(mode=0o700, exist_ok=True)
+        environment = home_environment(home.resolve(), self.address, self.folder.authority)
+        ca, secret = str(self.folder.authority), ["--superexec-auth-secret-file", str(self.folder.secret)]
+        # The executor is a process of its own: only so does the SuperLink ask it for the secret (5.3).
+        superlink = [program("flower-superlink"), "--host", "127.0.0.1", "--port", str(self.ports.superlink)]
+        superlink += ["--ssl-ca-certfile", ca, "--ssl-certfile", str(self.folder.certificate)]
+        superlink += [
+            "--ssl-keyfile",
+            str(self.folder.key),
+            "--enable-supernode-auth",
+            "--isolation",
+            "process",
+            *secret,
+        ]
+        superlink += ["--database", str(self.folder.path / "superlink.db"), "--disable-runtime-dependency-installation"]
+        superlink += ["--health-server-address", f"127.0.0.1:{self.ports.superlink_health}"]
+        executor = [
+            program("flower-superexec"),
+            "--runtime-api-address",
+            self.address,
+            "--root-certificates",
+            ca,
+            *secret,
+        ]
+        executor += ["--health-server-address", f"127.0.0.1:{self.ports.executor_health}"]
+        programs = (
+            Supervised("SuperLink", superlink, environment, logs / "superlink.log", backoff_s=1.0),
+            Supervised("executor", executor, environment, logs / "executor.log", backoff_s=2.0),
+        )
+        stop_all(None, str(home.resolve()))  # what a killed supervisor left behind would hold ports and state
+        try:
+            for one in programs:
+                one.start()
+            yield environment, programs
+        finally:
+            for one in reversed(programs):
+                one.stop()
+            stop_all(None, str(home.resolve()))
+
+    def _await_ready(self, superlink: Supervised) -> None:
+        end = time.monotonic() + READY_S
+        context = ssl.create_default_context(cafile=str(self.folder.authority))
+        while time.monotonic() < end:
+            if not superlink.is_alive:
+                raise NetworkError(
+                    f"Flower's SuperLink ended with {superlink.exit_code} while starting; needed a server at {self.address}. "
+                    f"its last words: {superlink.last_words(300).strip()} (log: {superlink.log})"
+                )
+            try:
+                with urllib.request.urlopen(f"https://{self.address}/health", timeout=2, context=context) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        raise NetworkError(
+            f"Flower's SuperLink did not answer at {self.address} within {READY_S:.0f} s; see {superlink.log}"
+        )
+
+    def _register(self, environment: dict[str, str]) -> None:
+        """Make Flower's list of nodes what the roster says."""
+        roster, noted = read_roster(self.folder), self._noted()
+        for node in roster.active():
+            if node.fingerprint not in noted:
+                path = str(node_file(self.folder, node).resolve())
+                answer = flwr(["supernode", "register", path, CONNECTION, "--name", node.site], environment)
+                noted[node.fingerprint] = str(answer["node-id"])
+                self._note(noted)
+        for node in roster.revoked():
+            if node.fingerprint in noted:
+                flwr(["supernode", "unregister", noted.pop(node.fingerprint), CONNECTION], environment)
+                self._note(noted)
+
+    def _noted(self) -> dict[str, str]:
+        """Flower's node id by fingerprint, of keys that its database has."""
+        path = self.folder.path / "registered.json"
+        if not (self.folder.path / "superlink.db").exists() or not path.exists():
+            return {}
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def _note(self, noted: dict[str, str]) -> None:
+        path = self.folder.path / "registered.json"
+        path.write_text(json.dumps(noted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def _run_to_the_end(
+        self, config: RunConfig, environment: dict[str, str], programs: tuple[Supervised, Supervised]
+    ) -> None:
+        self._committed = self._rounds_done()
+        while True:
+            self._end_old_server()
+            run_id = self._submit(environment)
+            how = self._watch(run_id, environment, programs)
+            if how == "finished":
+                return
+            done = self._rounds_done()
+            self.restarts = 0 if done > self._committed else self.restarts + 1
+            self._committed = done
+            if self.restarts >= RESTARTS:
+                raise StoppedError(
+                    f"{self.restarts} restarts without a further round ({how}); {done} of {config.rounds} rounds are committed "
+                    f"in {self.run_folder}. see {self.folder.path / 'log'}, mend it, and run `fedmce server up` again"
+                )
+            self.say(f"the run ended ({how}); going on after round {done}")
+            self._await_ready(programs[0])
+            self._register(environment)
+
+    def _submit(self, environment: dict[str, str]) -> str:
+        path, out = (self.run_folder / "config.yaml").resolve(), self.run_folder.resolve()
+        settings = f"config-path={json.dumps(str(path))} out={json.dumps(str(out))}"
+        end = time.monotonic() + READY_S
+        while True:
+            try:
+                arguments = ["run", str(app_root()), CONNECTION, "--run-config", settings]
+                return str(flwr(arguments, environment)["run-id"])
+            except RunError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(2.0)
+
+    def _watch(self, run_id: str, environment: dict[str, str], programs: tuple[Supervised, Supervised]) -> str:
+        """Until the run is over in some way; ``finished``, or what happened."""
+        next_look = time.monotonic() + STATUS_EVERY_S
+        while True:
+            end = self._drain()
+            if end is not None and end["status"] == "finished" and (self.run_folder / "result.json").is_file():
+                return "finished"
+            if end is not None and end["status"] == "failed" and (kind := KINDS.get(end.get("exit_code") or 1)):
+                raise kind(f"{end['reason']}")
+            for one in programs:
+                if not one.is_alive and one.keep():
+                    self.say(f"{one.name} had ended; started again")
+                    if one is programs[0]:
+                        return f"{one.name} ended"
+            if (why := self._server_is_gone()) is not None:
+                return why
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + STATUS_EVERY_S
+                try:
+                    state = run_state(run_id, environment)
+                except RunError:
+                    continue  # the SuperLink is starting again
+                if state.is_over and self._drain() is None:
+                    return f"Flower lists it as {state.status}"
+            time.sleep(LOOK_S)
+
+    def _server_is_gone(self) -> str | None:
+        """What became of the server's process, by its heartbeat; None while it lives or has not begun."""
+        beat = self._heartbeat()
+        if beat is None:
+            return None
+        if not psutil.pid_exists(beat["pid"]):
+            return "its process is gone"
+        if time.time() - beat["mtime"] > SILENT_S:
+            return f"no heartbeat for {SILENT_S:.0f} s"
+        return None
+
+    def _end_old_server(self) -> None:
+        beat = self._heartbeat()
+        if beat is not None and psutil.pid_exists(beat["pid"]):
+            stop_all(beat["pid"])
+        (self.run_folder / "heartbeat.json").unlink(missing_ok=True)
+
+    def _heartbeat(self) -> dict[str, Any] | None:
+        path = self.run_folder / "heartbeat.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) | {"mtime": path.stat().st_mtime}  # type: ignore[no-any-return]
+        except (OSError, json.JSONDecodeError):
+            return None
+
+    def _drain(self) -> dict[str, Any] | None:
+        """Hand new rows on; the last row if it says that the run ended."""
+        if not (self.run_folder / "record.jsonl").exists():
+            return None
+        rows = read_record(self.run_folder)
+        self._seen = min(self._seen, len(rows))  # a resumed run cuts its record back to what was committed
+        for row in rows[self._seen :]:
+            self.observer(row)
+        self._seen = len(rows)
+        last = rows[-1] if rows else None
+        return last if last is not None and last["event"] == "end" else None
+
+    def _rounds_done(self) -> int:
+        if not (self.run_folder / "record.jsonl").exists():
+            return 0
+        return max((row["round"] for row in read_record(self.run_folder) if row["event"] == "round"), default=0)
+
+
+def open_server(folder: Path, ports: Ports, observer: Observer, say: Callable[[str], None]) -> ServerRun:
+    """The federation of a server folder."""
+    found, _ = read_server(folder)
+    return ServerRun(found, ports, observer, say)
