@@ -12,6 +12,7 @@ from fedmce.cli.audit_app import audit_app
 from fedmce.cli.client_app import client_app
 from fedmce.cli.door import door
 from fedmce.cli.server_app import server_app
+from fedmce.cli.site_app import site_app
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -54,6 +55,7 @@ config_app = typer.Typer(
     help="Configuration: show, validate, list choices.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+app.add_typer(site_app, name="site")
 app.add_typer(config_app, name="config")
 app.add_typer(server_app, name="server")
 app.add_typer(client_app, name="client")
@@ -266,3 +268,19 @@ def config_ls() -> None:
         from fedmce.cli.show import list_groups
 
         list_groups()
+
+
+@app.command("deploy-demo")
+def deploy_demo(
+    out: Annotated[Path, typer.Option("--out", help="New folder for everything that the demo makes.")] = Path(
+        "runs/deploy-demo"
+    ),
+    overrides: OVERRIDES = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 3,
+    no_proxy: Annotated[bool, typer.Option("--no-proxy", help="Without nginx; not as between real sites.")] = False,
+) -> None:
+    """A federation of real processes on this machine, with TLS, keys and proxy, compared with a simulation."""
+    with door():
+        from fedmce.cli.deploy_demo import deploy_demo as run
+
+        run(out, rounds, overrides or [], with_proxy=not no_proxy)

@@ -20,7 +20,6 @@ from fedmce.folders.layout import (
     SPLITS,
     TARGET,
     FolderModality,
-    FolderTask,
     SiteFile,
     features_file,
 )
@@ -50,7 +49,7 @@ def new_folder(folder: Path) -> Path:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there and not empty; needed a new or empty folder. nothing was written")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a site's data are nobody else's business
     return folder
 
 
@@ -107,22 +106,19 @@ def write_site(folder: Path, data: FederatedDataset, rows: SiteRows, name: str, 
     """
     parts = {m.name: Part(seen[:, at], rows.features[m.name][seen[:, at]]) for at, m in enumerate(data.modalities)}
     modalities = {
-        m.name: FolderModality(
-            kind=m.kind,
-            shape=m.shape,
-            units=m.units,
-            pooled_axes=m.pooled_axes,
-            real=m.real,
-            holes=bool(np.isnan(parts[m.name].values).any()),
+        m.name: FolderModality.model_validate(
+            {key: getattr(m, key) for key in ("kind", "shape", "units", "pooled_axes", "real")}
+            | {"holes": bool(np.isnan(parts[m.name].values).any())}
         )
         for m in data.modalities
     }
-    site = SiteFile(
-        site=name,
-        task=FolderTask(classes=data.task.classes, metric=data.task.metric),
-        modalities=modalities,
-        provenance=dict(data.provenance),
-        caution=data.caution,
-    )
+    tree = {
+        "site": name,
+        "task": {"classes": data.task.classes, "metric": data.task.metric},
+        "modalities": {key: modality.model_dump() for key, modality in modalities.items()},
+        "provenance": data.provenance,
+        "caution": data.caution,
+    }
+    site = SiteFile.from_tree(tree)
     classes, splits = data.task.classes, [IN_TABLE[text] for text in rows.split.tolist()]
     return write_folder(folder, site, rows.sample_ids, [classes[n] for n in rows.targets], splits, parts)
