@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from typing import Literal
 
 from fedmce.config.schema import RunConfig
@@ -13,20 +13,12 @@ from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, compone
 from fedmce.objectives import SHARED as SHARED_RULES
 from fedmce.personal import kept_down, kept_up, shares_nothing
 from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
-from server.gate import Expectation
+from server.gate import Expectation, Sent
 from server.personal import has_own
 from server.roster import Roster
 from server.state import GlobalState
 
 Task = Literal["train", "score", "test"]
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One message of a round and what it should bring back."""
-
-    message: Message
-    expected: Expectation
 
 
 class Letters:
@@ -88,7 +80,7 @@ class Letters:
         kind = "train" if order.train else "evaluate"
         node_id = self._roster.profiles[site].node_id
         message = Message(RecordDict(records), node_id, kind, ttl=ttl_s, group_id=str(round_number))
-        return Sent(message, self._expectation(order, state.model))
+        return Sent(message, self._expectation(order, state, part))
 
     def _order(self, task: Task, site: str, round_number: int, base: str) -> Order:
         roster = self._roster
@@ -113,7 +105,8 @@ class Letters:
         sums = self._roster.profiles[site].sums
         return _scales({name: pool({site: sums[name]}) for name in sums})
 
-    def _expectation(self, order: Order, model: State) -> Expectation:
+    def _expectation(self, order: Order, state: GlobalState, part: State) -> Expectation:
+        model, privacy = state.model, self._config.privacy
         profile, contributions = self._roster.profiles[order.site], self._config.contributions
         asked = contributions.source != "server" and not order.test
         granted, kept = self._roster.granted(order.site), self._keys(kept_up(self._config, order.round))
@@ -136,7 +129,21 @@ class Letters:
             modalities=len(self._roster.names),
             most_scored=self._most_scored(profile.test_rows if order.test else profile.validation_rows),
             told=told,
+            sent=part,
+            most_steps=self._most_steps(profile.rows),
+            floor=privacy.k_min,
+            norm_limits=state.norms.refusal_limits(),
+            claim_slack=0.0 if privacy.claim_decimals is None else 10.0**-privacy.claim_decimals,
         )
+
+    def _most_steps(self, rows: int) -> int | None:
+        """Most steps of a round's local training; None for an objective of the user, who may ask for any."""
+        training, objective, privacy = self._config.training, self._config.objective, self._config.privacy
+        if objective.name == "python":
+            return None
+        passes = ceil(getattr(objective, "incentive_cap", 1)) if getattr(objective, "incentive", "") == "rows" else 1
+        held = rows + privacy.count_step - 1  # the profile's counts are rounded down
+        return training.local_epochs * passes * ceil(held / training.batch_size)
 
     def _most_scored(self, rows: int) -> dict[str, int]:
         """Largest count per metric: rows, and pairs of them for AUC."""

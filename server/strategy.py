@@ -16,24 +16,14 @@ from flwr.serverapp.strategy import Strategy
 from fedmce.config.schema import RunConfig
 from fedmce.contributions import Tally
 from fedmce.errors import ConfigError
-from fedmce.flower_compat import (
-    ArrayRecord,
-    ConfigRecord,
-    Message,
-    MetricRecord,
-    RecordDict,
-    array_record,
-    arrays_of,
-    payload_bytes,
-)
+from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, array_record, arrays_of
 from fedmce.metrics import update_sizes
-from fedmce.models import NetworkSpec, State, Statistics, component_of
+from fedmce.models import NetworkSpec, State, Statistics
 from fedmce.personal import sits_out
-from fedmce.wire import STATISTICS
 from server.aggregate import aggregate
-from server.gate import Accepted, Refused, gate
+from server.gate import Accepted, Refused, RoundGate, Sent, Stray, bytes_by_component, content_bytes
 from server.insight import Insight, read_contributions
-from server.letters import Letters, Sent, Task
+from server.letters import Letters, Task
 from server.roster import Roster
 from server.state import GlobalState
 from server.trust import Claims
@@ -58,6 +48,7 @@ class RoundOutcome:
         personal: what is known of states per site; empty with ``rule=mean``.
         claims: what the sites' claims became; empty where weights rest on rows alone.
         robust: what the robust rule did, per component.
+        strays: replies that answer nothing that was asked, and second ones.
     """
 
     verdicts: dict[str, Accepted | Refused]
@@ -72,20 +63,12 @@ class RoundOutcome:
     update_sizes: dict[str, dict[str, float]] = field(default_factory=dict)
     claims: Claims = field(default_factory=dict)
     robust: dict[str, Any] = field(default_factory=dict)
+    strays: tuple[Stray, ...] = ()
 
     @property
     def accepted(self) -> dict[str, Accepted]:
         """The replies that may be used."""
         return {site: verdict for site, verdict in self.verdicts.items() if isinstance(verdict, Accepted)}
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """What is kept of a reply: the verdict with what may be used, and how many bytes it had."""
-
-    verdict: Accepted | Refused
-    bytes: int
-    by_component: dict[str, int]
 
 
 class ComponentStrategy(Strategy):
@@ -119,7 +102,7 @@ class ComponentStrategy(Strategy):
         self.outcome: RoundOutcome | None = None
         self._letters = Letters(config, spec, roster, statistics)
         self._sent: list[Sent] = []
-        self._arrived: dict[str, Arrived] = {}
+        self._gate = RoundGate(())
         self._committed: ArrayRecord | None = None
         self.asked: tuple[str, ...] | None = None  # by the round loop; None = every site of the roster
         self.ttl_s: float | None = None  # how long a message is worth answering; None = Flower's default
@@ -186,15 +169,8 @@ class ComponentStrategy(Strategy):
 
         The message itself need not be kept by anybody.
         """
-        message_id = reply.metadata.reply_to_message_id
-        for sent in self._sent:
-            if sent.message.metadata.message_id == message_id:
-                verdict = gate(reply, sent.expected)
-                content = reply.content if reply.has_content() else RecordDict()
-                arrived = Arrived(verdict, payload_bytes(content), _bytes_by_component(content))
-                self._arrived.setdefault(sent.expected.site, arrived)
-                return isinstance(verdict, Accepted)
-        return False
+        _, verdict = self._gate.judge(reply)
+        return isinstance(verdict, Accepted)
 
     def _messages(self, server_round: int, arrays: ArrayRecord, task: Task) -> list[Message]:
         model = self.state.model if arrays is self._committed else arrays_of(arrays)  # decode what is not ours
@@ -205,7 +181,7 @@ class ComponentStrategy(Strategy):
         ]
         state = replace(self.state, model=model)
         self._sent = [self._letters.write(task, site, server_round, state, arrays, self.ttl_s) for site in asked]
-        self._arrived = {}
+        self._gate = self._open_gate()
         return [sent.message for sent in self._sent]
 
     def _tally(self, site: str, reply: Accepted) -> Tally | None:
@@ -215,35 +191,29 @@ class ComponentStrategy(Strategy):
         return self._referee(self.state.model | reply.update, self.roster.modalities(site), self.state.round)
 
     def _judge(self, replies: Iterable[Message]) -> RoundOutcome:
-        if given := list(replies):  # Flower's own loop hands all over at once; ours has let them in one by one
-            self._arrived = {}
-        for reply in given:
+        for reply in replies:  # Flower's own loop hands all over at once; ours has let them in one by one
             self.take(reply)
-        verdicts: dict[str, Accepted | Refused] = {}
-        sizes: dict[str, dict[str, int]] = {"down": {}, "up": {}}
-        parts: dict[str, dict[str, dict[str, int]]] = {"down": {}, "up": {}}
-        for sent in self._sent:
-            site = sent.expected.site
-            came = self._arrived.get(site) or Arrived(gate(None, sent.expected), 0, {})
-            verdicts[site] = came.verdict
-            sizes["down"][site], sizes["up"][site] = payload_bytes(sent.message.content), came.bytes
-            parts["down"][site], parts["up"][site] = _bytes_by_component(sent.message.content), came.by_component
+        arrived, strays = self._gate.arrived(), tuple(self._gate.strays)
+        self._gate = self._open_gate()  # what came belongs to this outcome alone
+        verdicts = {site: came.verdict for site, came in arrived.items()}
+        sent = {one.expected.site: one.message.content for one in self._sent}
         accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
         tallies = {site: tally for site, reply in accepted.items() if (tally := self._tally(site, reply)) is not None}
         told, by_site = self.config.aggregation, self._referee is None
         insight = (
             read_contributions(tallies, self.roster, told, self.state.quality, is_claim=by_site) if tallies else None
         )
-        return RoundOutcome(verdicts, insight, {}, sizes["down"], sizes["up"], parts["down"], parts["up"], void=False)
+        return RoundOutcome(
+            verdicts=verdicts,
+            insight=insight,
+            weights={},
+            bytes_down={site: content_bytes(content) for site, content in sent.items()},
+            bytes_up={site: came.bytes for site, came in arrived.items()},
+            down_by_component={site: bytes_by_component(content) for site, content in sent.items()},
+            up_by_component={site: dict(came.by_component) for site, came in arrived.items()},
+            void=False,
+            strays=strays,
+        )
 
-
-def _bytes_by_component(content: RecordDict) -> dict[str, int]:
-    """Array bytes per component; statistics count for the component that needs them, the encoder."""
-    found: dict[str, int] = {}
-    for name, record in content.items():
-        if not isinstance(record, ArrayRecord):
-            continue
-        for key, array in record.items():
-            component = f"encoder.{component_of(key)}" if name == STATISTICS else component_of(key)
-            found[component] = found.get(component, 0) + len(array.data)
-    return found
+    def _open_gate(self) -> RoundGate:
+        return RoundGate(self._sent, refuse_copies=self.config.exchange.refuse_copies)

@@ -39,6 +39,9 @@ class ExchangeConfig(Section):
     spool_above_mb: float = Field(
         256.0, gt=0, description="replies of a round beyond this wait in files until they are averaged"
     )
+    refuse_copies: bool = Field(
+        False, description="refuse an update that equals another site's of the same round to the byte"
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> ExchangeConfig:

@@ -3,6 +3,7 @@
 from server.gate.expectation import Expectation, Sent
 from server.gate.judge import gate
 from server.gate.round_gate import Arrived, RoundGate, Stray
+from server.gate.size import bytes_by_component, content_bytes
 from server.gate.verdicts import (
     CHECKS,
     REASONS,
@@ -30,6 +31,8 @@ __all__ = [
     "Stray",
     "Strike",
     "Verdict",
+    "bytes_by_component",
+    "content_bytes",
     "gate",
     "strike",
     "strike_of",

@@ -6,8 +6,8 @@ order of arrival changes nothing, but for copies: of two equal updates the first
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from fedmce.flower_compat import Message, RecordDict
 from server.gate.expectation import Expectation, Sent
@@ -31,7 +31,7 @@ class Arrived:
 
     verdict: Verdict
     bytes: int = 0
-    by_component: dict[str, int] | None = None
+    by_component: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

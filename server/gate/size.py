@@ -50,15 +50,16 @@ def declared_bytes(content: RecordDict, most: int) -> int:
 
 
 def value_bytes(value: object, most: int) -> int:
-    """Bytes of a value of a record: 8 per number, texts by their length."""
-    if isinstance(value, str | bytes):
+    """Bytes of a value of a record: 8 per number, texts as UTF-8; a list of more texts than ``most`` is not read."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
+    if isinstance(value, bytes):
         return len(value)
     if not isinstance(value, list):
         return NUMBER
-    total = NUMBER * len(value)
-    if total <= most and value and isinstance(value[0], str | bytes):
-        total += sum(len(item) for item in value)
-    return total
+    if value and isinstance(value[0], str | bytes) and len(value) <= most:
+        return sum(value_bytes(item, most) for item in value)
+    return NUMBER * len(value)
 
 
 def content_bytes(content: RecordDict) -> int:

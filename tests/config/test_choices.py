@@ -29,7 +29,7 @@ PRESETS = ("method", "protocol")  # groups that set other sections and have none
 # Keys with which a choice differs from the schema's defaults.
 OWN = {
     ("training", "gentle"): {"lr"},
-    ("exchange", "deployed"): {"accept_min", "wait_sites_s", "poll_s"},
+    ("exchange", "deployed"): {"refuse_copies", "accept_min", "wait_sites_s", "poll_s"},
     ("privacy", "floors"): set(PrivacyConfig.model_fields) - {"noise_sd", "noise_clip", "single_holder"},
 }
 

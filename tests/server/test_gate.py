@@ -10,7 +10,7 @@ from flwr.app import Array, Error
 from fedmce.flower_compat import Message
 from fedmce.models import component_of, modality_of
 from server.gate import Accepted, Refused
-from tests.server.faults import FAULTS, Fault, Parts
+from tests.server.faults import CLAIM_FAULTS, FAULTS, METRIC_FAULTS, Fault, Parts
 from tests.server.made import Federation, same_bits
 
 
@@ -29,7 +29,7 @@ def without(federation: Federation, honest: dict[str, Message]) -> dict[str, dic
         federation.rewind()
         found[site] = federation.commit((honest | {site: error}).values()).model
         verdict = federation.strategy.outcome.verdicts[site]
-        assert verdict == Refused("site_error", "code 2: the disk is full")
+        assert verdict == Refused("site_error", f"{site}, check 6: code 2")
     return found
 
 
@@ -66,6 +66,42 @@ def test_a_broken_reply_is_set_aside_by_name_as_if_the_site_had_not_answered(
     assert all(isinstance(federation.strategy.outcome.verdicts[name], Accepted) for name in others)
 
 
+@pytest.mark.parametrize("fault", METRIC_FAULTS, ids=lambda fault: fault.name)
+def test_a_bad_metric_costs_the_metrics_and_nothing_else(
+    federation: Federation, honest: dict[str, Message], fault: Fault
+) -> None:
+    federation.rewind()
+    whole = federation.commit(honest.values()).model
+    site = federation.sites[1]
+    federation.rewind()
+    state = federation.commit((honest | {site: reply_of(federation, honest, site, fault)}).values())
+    verdict = federation.strategy.outcome.verdicts[site]
+    assert isinstance(verdict, Accepted), verdict
+    assert [note.reason for note in verdict.notes] == ["metric"]
+    assert not verdict.cells
+    assert not verdict.losses
+    assert verdict.tally is not None
+    assert same_bits(state.model, whole)
+
+
+@pytest.mark.parametrize("fault", CLAIM_FAULTS, ids=lambda fault: fault.name)
+def test_a_bad_claim_costs_the_claims_and_nothing_else(
+    federation: Federation, honest: dict[str, Message], fault: Fault
+) -> None:
+    site = federation.sites[1]
+    silent = Fault("", "", lambda p: [p.report.pop(k) for k in list(p.report) if k.startswith(("value.", "share."))])
+    models = []
+    for one in (silent, fault):
+        federation.rewind()
+        models.append(federation.commit((honest | {site: reply_of(federation, honest, site, one)}).values()).model)
+        verdict = federation.strategy.outcome.verdicts[site]
+        assert isinstance(verdict, Accepted), verdict
+        assert [note.reason for note in verdict.notes] == ["claim"]
+        assert verdict.tally is None
+        assert verdict.cells
+    assert same_bits(*models)
+
+
 def test_leaving_one_site_out_changes_the_model(
     federation: Federation, honest: dict[str, Message], without: dict[str, Any]
 ) -> None:
@@ -98,8 +134,9 @@ def test_a_component_that_was_not_granted_is_refused(
     federation.rewind()
     reply = reply_of(federation, honest, site, Fault("", "", add_foreign))
     state = federation.commit((honest | {site: reply}).values())
+    head = f"head.{modality}"
     assert federation.strategy.outcome.verdicts[site] == Refused(
-        "not_granted", f"head.{modality} was not given to this site"
+        "not_granted", f"{site}, check 13, {head}: {head} was not given to this site", head
     )
     assert same_bits(state.model, without[site])
 
