@@ -19,6 +19,10 @@ class ConfigError(FedMCEError):
     exit_code = 2
 
 
+class PlanRefusedError(ConfigError):
+    """A site refuses what the server asks: floors below its own, a plan that changed, or a request of it alone."""
+
+
 class DataError(FedMCEError):
     """A data file is absent, malformed or not the one that its checksum promises."""
 
@@ -29,6 +33,10 @@ class WireError(FedMCEError):
     """A message does not have the layout that both ends agreed on."""
 
     exit_code = 1
+
+
+class VersionError(WireError):
+    """The other end speaks another version of the wire."""
 
 
 class NetworkError(FedMCEError):

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedmce.errors import WireError
+from fedmce.errors import VersionError, WireError
 
 SCHEMA = "fedmce.wire/1"
 MODEL, STATISTICS, ORDER = "model", "statistics", "order"
 UPDATE, REPORT, STAMP = "update", "report", "stamp"
 SHARED = "shared"
+
+MARGIN_S = 15.0  # of a deadline, for the way of a message to a site and of the reply back
 
 Number = int | float | list[int] | list[float]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -42,6 +44,10 @@ class Order:
         base: digest of the model part that was sent.
         all_rows: training rows of all sites.
         all_rows_by_modality: of these, rows that hold each modality, in data set order.
+        asked: sites that get a message in this round; 0 = not told, with ``privacy=open``.
+        single: with ``asked``, granted components that no other site holds.
+        audit_head: ``number:hash`` of the newest line of the server's audit log; empty where there is none.
+        budget_s: seconds from receipt after which a site must have answered; None = it may take its time.
     """
 
     round: int
@@ -53,6 +59,10 @@ class Order:
     all_rows: int = 0
     all_rows_by_modality: tuple[int, ...] = ()
     test: bool = False
+    asked: int = 0
+    single: tuple[str, ...] = ()
+    audit_head: str = ""
+    budget_s: float | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Values for a ConfigRecord; empty lists are left out, since their type would be unknown."""
@@ -66,6 +76,14 @@ class Order:
             "base": self.base,
             "all_rows": self.all_rows,
         }
+        if self.budget_s is not None:
+            record["budget_s"] = self.budget_s
+        if self.asked:
+            record["asked"] = self.asked
+        if self.single:
+            record["single"] = list(self.single)
+        if self.audit_head:
+            record["audit_head"] = self.audit_head
         if self.modalities:
             record["modalities"] = list(self.modalities)
         if self.all_rows_by_modality:
@@ -74,11 +92,17 @@ class Order:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Order:
-        """Inverse of :meth:`to_record`. Raises :class:`WireError` on another layout."""
-        if record.get("schema") != SCHEMA:
-            raise WireError(
-                f"order: schema {record.get('schema')!r}; this program speaks {SCHEMA}. install equal versions"
-            )
+        """Inverse of :meth:`to_record`.
+
+        A later minor version (``fedmce.wire/1.2``) is read too: what it adds, this program can do without.
+
+        Raises:
+            VersionError: a schema of another major version.
+            WireError: another layout.
+        """
+        schema = record.get("schema")
+        if not isinstance(schema, str) or not f"{schema}.".startswith(f"{SCHEMA}."):
+            raise VersionError(f"order: schema {schema!r}; this program speaks {SCHEMA}. install equal versions")
         try:
             return cls(
                 round=int(record["round"]),
@@ -90,9 +114,18 @@ class Order:
                 all_rows=int(record["all_rows"]),
                 all_rows_by_modality=tuple(record.get("all_rows_by_modality", ())),
                 test=bool(record["test"]),
+                asked=int(record.get("asked", 0)),
+                single=tuple(record.get("single", ())),
+                audit_head=str(record.get("audit_head", "")),
+                budget_s=float(record["budget_s"]) if "budget_s" in record else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WireError(f"order: {error}; the layout of {SCHEMA} is needed") from error
+
+
+def budget(deadline_s: float) -> float:
+    """Seconds that a site may take of a deadline: all but the margin, or half of a short one."""
+    return max(deadline_s - MARGIN_S, deadline_s / 2)
 
 
 def stamp(site: str, round_number: int, base: str, config_sha256: str, version: str) -> dict[str, Any]:

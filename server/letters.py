@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from math import ceil
 from typing import Literal
@@ -51,6 +52,7 @@ class Letters:
         state: GlobalState,
         arrays: ArrayRecord,
         ttl_s: float | None = None,
+        budget_s: float | None = None,
     ) -> Sent:
         """The message to one site.
 
@@ -62,13 +64,14 @@ class Letters:
             state: what is committed.
             arrays: the same model, encoded.
             ttl_s: seconds after which nobody works on the message any more.
+            budget_s: seconds within which the site must have answered, whatever its training does.
         """
         whole = task == "test"  # whoever scores test rows reads every modality that it can
         granted = set(self._roster.components if whole else self._roster.granted(site))
         own = state.personal.get(site, {})
         kept = self._keys(kept_down(self._config, has_own=not whole and has_own(state.shared, site)))
         part = {k: own.get(k, v) for k, v in state.model.items() if component_of(k) in granted and k not in kept}
-        order = self._order(task, site, round_number, digest(part))
+        order = replace(self._order(task, site, round_number, digest(part)), budget_s=budget_s)
         scales = self._own_scales(site) if shares_nothing(self._config) else self._scales
         records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
             MODEL: ArrayRecord({key: encode(own[key]) if key in own else arrays[key] for key in part}),

@@ -16,7 +16,7 @@ from fedmce.config.schema import ContributionsConfig, RunConfig
 from fedmce.errors import NetworkError, RunError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, Node, RecordDict, arrays_of, connected, payload_bytes
 from fedmce.models import NetworkSpec
-from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order
+from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order, budget
 from server.exchange import LONGEST_WAIT_S, Clock, Wait, exchange
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
@@ -82,7 +82,7 @@ class Register:
 
     def introduce(self, nodes: Mapping[int, Node], deadline_s: float) -> Introductions:
         """Profile these nodes and keep what they say; what is new."""
-        order = Order(round=0, train=False, site="", config=self._config.to_json())
+        order = Order(round=0, train=False, site="", config=self._config.to_json(), budget_s=budget(deadline_s))
         content = RecordDict({ORDER: ConfigRecord(order.to_record())})
         messages = [
             Message(content, node_id, "query.profile", ttl=max(deadline_s, 1.0), group_id="0")

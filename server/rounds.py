@@ -16,6 +16,7 @@ from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, array_recor
 from fedmce.metrics import completed_summary, split_completed, summary
 from fedmce.models import State
 from fedmce.record import RecordWriter
+from fedmce.wire import budget
 from server.attendance import Attendance, Conduct
 from server.exchange import Clock, Wait, Waited, collect
 from server.gate import Accepted
@@ -153,6 +154,7 @@ class RoundLoop:
         began = time.perf_counter()
         wait = self._wait(asked)
         strategy.asked, strategy.ttl_s = asked, wait.deadline_s + wait.grace_s
+        strategy.budget_s = budget(wait.deadline_s)
         messages = strategy.configure_train(number, arrays, ConfigRecord(), self._grid)
         sent = time.perf_counter()
         waited = collect(self._grid, messages, wait, strategy.take, self._clock)
@@ -251,7 +253,7 @@ class RoundLoop:
         attendance = self.progress.attendance
         self._strategy.asked = tuple(s for s in self._online() if not attendance.of(s).expelled)
         wait = self._wait(self._strategy.asked)
-        self._strategy.ttl_s = wait.deadline_s
+        self._strategy.ttl_s, self._strategy.budget_s = wait.deadline_s, budget(wait.deadline_s)
         collect(self._grid, write(), replace(wait, goal=None), self._strategy.take, self._clock)
         self._strategy.aggregate_evaluate(number, ())
 

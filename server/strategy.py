@@ -106,6 +106,7 @@ class ComponentStrategy(Strategy):
         self._committed: ArrayRecord | None = None
         self.asked: tuple[str, ...] | None = None  # by the round loop; None = every site of the roster
         self.ttl_s: float | None = None  # how long a message is worth answering; None = Flower's default
+        self.budget_s: float | None = None  # within which a site must have answered; None = it may take its time
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -180,7 +181,8 @@ class ComponentStrategy(Strategy):
             if task != "train" or not sits_out(self.config, server_round, len(self.roster.modalities(site)))
         ]
         state = replace(self.state, model=model)
-        self._sent = [self._letters.write(task, site, server_round, state, arrays, self.ttl_s) for site in asked]
+        write, times = self._letters.write, (self.ttl_s, self.budget_s)
+        self._sent = [write(task, site, server_round, state, arrays, *times) for site in asked]
         self._gate = self._open_gate()
         return [sent.message for sent in self._sent]
 
