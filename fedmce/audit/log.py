@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fedmce.audit.line import FIRST, KINDS, Head, seal
-from fedmce.durable import Disk, Files
+from fedmce.durable import Disk, Files, write_durably
 from fedmce.errors import StateError
 
 
@@ -46,7 +46,8 @@ class AuditLog:
     ) -> None:
         self.path, self.head, self._boot, self._clock = path, head, boot, clock
         self._files: Files = files if files is not None else Disk()
-        self._on_full = on_full
+        self.on_full = on_full
+        self._is_doubtful = False
         self._is_new = self._files.kind(path) is None
         if self._is_new != (head is None):
             raise StateError(
@@ -86,8 +87,13 @@ class AuditLog:
         return self.head
 
     def sync(self) -> None:
-        """Flush what was written to the disk."""
-        self._files.sync(self.path)
+        """Flush what was written to the disk; after a failed flush the whole file is written anew."""
+        if self._is_doubtful:
+            write_durably(self._files, self.path, self._files.read(self.path))
+        else:
+            self._is_doubtful = True
+            self._files.sync(self.path)
+        self._is_doubtful = False
         if self._is_new:
             self._files.sync_folder(self.path.parent)
             self._is_new = False
@@ -97,5 +103,5 @@ class AuditLog:
             try:
                 return self._files.append(self.path, line)
             except OSError as error:
-                if not self._on_full(error):
+                if not self.on_full(error):
                     raise

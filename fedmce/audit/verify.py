@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Verdict:
         first: data of the first line: run and digest of the plan.
         problem: None for a whole log.
         committed: last round that the log calls committed, 0 for none; a rollback takes it back.
+        manifest: hash of that round's manifest, if the log has it.
     """
 
     lines: int = 0
@@ -49,6 +50,7 @@ class Verdict:
     first: dict[str, Any] = field(default_factory=dict)
     problem: Problem | None = None
     committed: int = 0
+    manifest: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -100,7 +102,7 @@ def judge(lines: Iterable[bytes], heads: Iterable[Head] = ()) -> Verdict:
     return verdict
 
 
-def _judge(line: bytes, verdict: Verdict, known: Mapping[int, set[str]]) -> str:
+def _judge(line: bytes, verdict: Verdict, known: dict[int, set[str]]) -> str:
     """Why this line cannot be the next one; empty if it is, and then the verdict has moved on."""
     if not line.endswith(b"\n"):
         return "the line is cut off"
@@ -120,10 +122,17 @@ def _judge(line: bytes, verdict: Verdict, known: Mapping[int, set[str]]) -> str:
     if problem:
         return problem
     seq = verdict.lines
+    if seq == 0:
+        # A log that was accepted as a new beginning owns up to the heads of the one that it replaces.
+        replaced = tree["data"].get("replaces", [])
+        for number, hashes in list(known.items()):
+            hashes -= {text.partition(":")[2] for text in map(str, replaced) if text.startswith(f"{number}:")}
+            if not hashes:
+                del known[number]
     if known.get(seq, {h.decode()}) != {h.decode()}:
         return "another line was seen here; the log was rewritten"
     if tree["kind"] in ("commit", "rollback"):
-        verdict.committed = int(tree["round"] or 0)
+        verdict.committed, verdict.manifest = int(tree["round"] or 0), str(tree["data"].get("manifest", ""))
     if seq == 0:
         verdict.first = tree["data"]
     verdict.lines, verdict.size, verdict.head = seq + 1, verdict.size + len(line), Head(seq, h.decode())

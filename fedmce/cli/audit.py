@@ -37,6 +37,8 @@ def verify_file(path: Path, ledger: Path | None = None) -> Verdict:
     against = [f"{len(heads)} committed round(s)"] if heads else []
     against += [f"ledger {ledger}"] if ledger is not None else []
     beside = f", agrees with {' and '.join(against)}" if against else "; no head was at hand to tell a cut tail"
+    if verdict.first.get("replaces"):
+        beside += "; it replaces a log that was set aside, see its first lines"
     typer.echo(f"{log}: {verdict.lines} line(s) sound{beside}. head {verdict.head}")
     return verdict
 
