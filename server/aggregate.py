@@ -31,7 +31,7 @@ class Step:
         weights: per component and site.
         personal: what the record says of states per site; empty with ``rule=mean``.
         claims: what the sites' claims became, per modality and site; empty where weights rest on rows alone.
-        robust: what the robust rule did, per component; empty with ``robust.rule=mean``, frozen components aside.
+        robust: per component what the robust rule did, and shares that were capped; empty where nothing was guarded.
     """
 
     state: GlobalState
@@ -91,7 +91,9 @@ def _joined(
         weights[component] = joined.weights
         norms |= changes
         optimiser |= {component: kept} if kept else {}
-        robust |= {component: joined.log} if joined.log else {}
+        over = {site: value for site, value in weighed.items() if share[site] < value}
+        if log := joined.log | ({"capped": over} if over else {}):
+            robust[component] = log
     fresh = replace(state, model=model, optimiser=optimiser, norms=state.norms.updated(norms))
     return Step(fresh, weights, claims=claims, robust=robust)
 

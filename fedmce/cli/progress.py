@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from fedmce.cli.bearable import bearable_lines
+
 Show = Callable[[dict[str, Any]], None]
 
 
@@ -69,6 +71,8 @@ def _lines(rounds: int, stream: TextIO) -> Show:
 
     def show(row: dict[str, Any]) -> None:
         tally.take(row)
+        for line in bearable_lines(row):
+            stream.write(line + "\n")
         if row["event"] == "round":
             left = f"{tally.seconds_left(row['round']):.0f} s left"
             parts = [f"round {row['round']}/{rounds}", left, tally.score, refusals(row)]
@@ -96,6 +100,8 @@ def _bar(rounds: int, stream: TextIO) -> Iterator[Show]:
 
         def show(row: dict[str, Any]) -> None:
             tally.take(row)
+            for line in bearable_lines(row):
+                console.print(line)
             if row["event"] == "round":
                 left = f"{tally.seconds_left(row['round']):.0f} s left"
                 bar.update(task, completed=row["round"], left=left)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
+from fedmce.report.origins import origins
 from fedmce.report.story import Row, Story
 from fedmce.report.tables import ABSENT, Table
 from fedmce.report.words import DASH, number, seconds, size
 
 
 def weights(story: Story) -> Table | None:
-    """Weight of each site in each component, last round with weights."""
+    """Weight of each site in each component, last round with weights, and what the weights rest on."""
     last = (story.result or {}).get("weights") or next(
         (r["weights"] for r in reversed(story.rounds) if r.get("weights")), None
     )
     if not last:
         return None
     rows = [[c, *(number(last[c][s]) if s in last[c] else DASH for s in story.sites)] for c in in_order(story, last)]
-    return Table("Weight of each site in the mean of each component, last round", ["component", *story.sites], rows)
+    head = ["component", *story.sites]
+    if told := origins(story):
+        rows, head = [[*row, told.get(row[0], DASH)] for row in rows], [*head, "weights rest on"]
+    return Table("Weight of each site in the mean of each component, last round", head, rows)
 
 
 def refused(story: Story) -> Table | None:

@@ -12,6 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedmce.report import beyond, ledger, tables, words
+from fedmce.report.origins import origin_finding
 from fedmce.report.story import Scores, Story
 from fedmce.report.subset_table import every_subset
 from fedmce.report.words import counted, listed, number, seconds, size
@@ -106,7 +107,7 @@ def findings(story: Story, scores: Scores | None) -> dict[str, str]:
         "score_per_site_subset": words.site_finding(scores, story.full_subset) if scores else unscored,
         "contributions_and_weights": f"{words.contribution_finding(story)} {words.weight_finding(story)}",
         "contributions": words.contribution_finding(story),
-        "weights": words.weight_finding(story),
+        "weights": f"{words.weight_finding(story)} {origin_finding(story)}".strip(),
         "learning_curve": words.curve_finding(story),
     }
 
