@@ -284,3 +284,33 @@ def deploy_demo(
         from fedmce.cli.deploy_demo import deploy_demo as run
 
         run(out, rounds, overrides or [], with_proxy=not no_proxy)
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path | None, typer.Option("--dir", help="Server folder.", show_default=False)] = None,
+    kit: Annotated[Path | None, typer.Option("--kit", help="Unpacked kit of a site.", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Site folder.", show_default=False)] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="Home of a site.", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="As for `server up` (8000) or `client join` (9094).", show_default=False)
+    ] = None,
+    outside: Annotated[
+        str | None, typer.Option("--outside", help="HOST:PORT to be tried as a stranger.", show_default=False)
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option("--ca", help="Certificate to trust outside.", show_default=False)
+    ] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Of the project, as told by telephone.", show_default=False)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Node key, if not node.key in the kit.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
+) -> None:
+    """Look at versions, certificates, clock, ports, disk, keys and health; say how to fix what is wrong."""
+    with door(as_json):
+        from fedmce.cli.doctor import doctor as look
+
+        look(folder, kit, data, home, port, outside, authority, fingerprint, key, as_json=as_json)

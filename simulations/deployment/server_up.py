@@ -24,7 +24,8 @@ from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
 from fedmce.kits.problem import refuse
 from fedmce.kits.roster import node_file, read_roster
-from fedmce.kits.server_folder import ServerFolder, read_plan, read_server, server_problems
+from fedmce.kits.server_check import server_problems
+from fedmce.kits.server_folder import ServerFolder, read_plan, read_server
 from fedmce.record import read_record
 from server.settings import write_config
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
@@ -72,6 +73,7 @@ class ServerRun:
     restarts: int = 0
     _seen: int = field(default=0, repr=False)
     _committed: int = field(default=0, repr=False)
+    _last_end: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def run_folder(self) -> Path:
@@ -98,7 +100,6 @@ class ServerRun:
         for port, option in ((self.ports.superlink, "--port"), (self.ports.superlink_health, "--port")):
             check_port_is_free("127.0.0.1", port, option)
         with self._flower() as (environment, programs):
-            self._await_ready(programs[0])
             self._register(environment)
             self._run_to_the_end(config, environment, programs)
         return self.run_folder
@@ -153,8 +154,9 @@ class ServerRun:
         )
         stop_all(None, str(home.resolve()))  # what a killed supervisor left behind would hold ports and state
         try:
-            for one in programs:
-                one.start()
+            programs[0].start()
+            self._await_ready(programs[0])
+            programs[1].start()  # not before: it would wait half a minute after a call that failed
             yield environment, programs
         finally:
             for one in reversed(programs):
@@ -212,6 +214,7 @@ class ServerRun:
         self._committed = self._rounds_done()
         while True:
             self._end_old_server()
+            self._last_end = self._end_row()
             run_id = self._submit(environment)
             how = self._watch(run_id, environment, programs)
             if how == "finished":
@@ -248,8 +251,10 @@ class ServerRun:
             end = self._drain()
             if end is not None and end["status"] == "finished" and (self.run_folder / "result.json").is_file():
                 return "finished"
-            if end is not None and end["status"] == "failed" and (kind := KINDS.get(end.get("exit_code") or 1)):
-                raise kind(f"{end['reason']}")
+            if end is not None:
+                if kind := KINDS.get(end.get("exit_code") or 1):
+                    raise kind(end["reason"].partition(": ")[2] or end["reason"])
+                return f"{end['status']}: {end['reason']}"
             for one in programs:
                 if not one.is_alive and one.keep():
                     self.say(f"{one.name} had ended; started again")
@@ -300,8 +305,14 @@ class ServerRun:
         for row in rows[self._seen :]:
             self.observer(row)
         self._seen = len(rows)
-        last = rows[-1] if rows else None
-        return last if last is not None and last["event"] == "end" else None
+        end = self._end_row(rows)
+        return end if end != self._last_end else None
+
+    def _end_row(self, rows: list[dict[str, Any]] | None = None) -> dict[str, Any] | None:
+        """The last row if it says that the run ended; that of an earlier run stays until the next one begins."""
+        if rows is None:
+            rows = read_record(self.run_folder) if (self.run_folder / "record.jsonl").exists() else []
+        return rows[-1] if rows and rows[-1]["event"] == "end" else None
 
     def _rounds_done(self) -> int:
         if not (self.run_folder / "record.jsonl").exists():
