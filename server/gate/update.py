@@ -65,7 +65,7 @@ def read_update(record: ArrayRecord, expected: Expectation) -> State:
 def read_told(record: ArrayRecord, expected: Expectation) -> State:
     """Arrays that the objective tells beside the update; all of them, finite and within the limit."""
     if wrong := set(record) ^ expected.told.keys():
-        raise Stop("key_set", f"shared array {shown(min(wrong))} is missing or too much")
+        raise Stop("key_set", f"shared arrays: {shown(min(wrong))} is missing or too much")
     found = {key: read_array(key, record[key], shape) for key, shape in expected.told.items()}
     scratch = Scratch()
     for key, value in found.items():

@@ -19,7 +19,7 @@ from fedmce.missingness import ObservedRows, SiteMask, observe
 from fedmce.models import MultimodalNet, Statistics, state_of
 from fedmce.networks import spec_for
 from fedmce.subsets import pattern_codes
-from server.gate import Accepted, Refused
+from server.gate import Accepted
 from server.referee import ServerRows
 from server.state import GlobalState
 from server.strategy import ComponentStrategy
@@ -156,8 +156,9 @@ def test_with_the_server_as_source_a_site_is_not_asked_and_may_not_claim(made: F
         sent = federation.strategy._sent[federation.sites.index("ash")].message
         federation.commit((replies | {"ash": parts.reply_to(sent)}).values())
     verdict = federation.strategy.outcome.verdicts["ash"]  # type: ignore[union-attr]
-    assert isinstance(verdict, Refused)
-    assert verdict.reason == "claim"
+    assert isinstance(verdict, Accepted)
+    assert [note.reason for note in verdict.notes] == ["claim"]
+    assert verdict.tally is None
 
 
 def test_the_server_measures_what_a_site_returned(made: FederatedDataset) -> None:
@@ -239,5 +240,6 @@ def test_claims_of_a_sampled_share_are_held_against_the_profile(
         sent = federation.strategy._sent[federation.sites.index("birch")].message
         federation.commit((replies | {"birch": parts.reply_to(sent)}).values())
     verdict = federation.strategy.outcome.verdicts["birch"]  # type: ignore[union-attr]
-    assert isinstance(verdict, Refused)
-    assert verdict.reason == "claim"
+    assert isinstance(verdict, Accepted)
+    assert [note.reason for note in verdict.notes] == ["claim"]
+    assert verdict.tally is None

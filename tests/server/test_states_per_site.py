@@ -206,7 +206,8 @@ def test_a_node_that_lost_what_the_server_counts_on_says_so(monkeypatch: pytest.
     assert federation.strategy.outcome is not None
     verdict = federation.strategy.outcome.verdicts["cedar"]
     assert isinstance(verdict, Refused)
-    assert "neither sent nor kept" in verdict.detail
+    assert verdict.reason == "site_error"
+    assert "cedar" in verdict.detail
 
 
 def test_without_a_site_of_two_modalities_there_is_no_stage_2(monkeypatch: pytest.MonkeyPatch) -> None:
