@@ -36,6 +36,19 @@ class PrivacyConfig(Section):
         "accept", description="a component that one site holds is that site's own work: average it, or leave it still"
     )
     min_asked: int = Field(1, ge=1, description="a site answers only if at least so many sites are asked")
+    i_know: bool = Field(False, description="let k_min=1 pass between real sites, where a count of one is one person")
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing is held back, rounded or noised."""
+        least = (self.k_min, self.count_step, self.min_rows, self.min_rows_dense, self.min_steps, self.min_batch)
+        whole = self.claim_decimals is None and self.metric_digits is None
+        return max(*least, self.metric_rows) == 1 and whole and self.site_noise == "none"
+
+    @property
+    def tells_round(self) -> bool:
+        """Orders say how many sites are asked and who holds a component alone, so that a site can refuse."""
+        return not self.is_open or self.min_asked > 1 or self.single_holder == "freeze"
 
     @model_validator(mode="after")
     def _agree(self) -> PrivacyConfig:

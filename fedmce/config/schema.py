@@ -70,6 +70,7 @@ from fedmce.config.objectives import (
 )
 from fedmce.config.partition import PartitionConfig
 from fedmce.config.privacy import PrivacyConfig
+from fedmce.config.privacy_rules import privacy_problems
 from fedmce.config.quality import QualityConfig
 from fedmce.config.section import Section
 from fedmce.config.trust import ClaimsConfig, RobustConfig
@@ -318,6 +319,8 @@ class RunConfig(Section):
         for problem in central_problems(self):
             raise ValueError(problem)
         for problem in baseline_problems(self):
+            raise ValueError(problem)
+        for problem in privacy_problems(self):
             raise ValueError(problem)
         return self
 

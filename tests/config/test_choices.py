@@ -30,7 +30,7 @@ PRESETS = ("method", "protocol")  # groups that set other sections and have none
 OWN = {
     ("training", "gentle"): {"lr"},
     ("exchange", "deployed"): {"refuse_copies", "accept_min", "wait_sites_s", "poll_s"},
-    ("privacy", "floors"): set(PrivacyConfig.model_fields) - {"noise_sd", "noise_clip", "single_holder"},
+    ("privacy", "floors"): set(PrivacyConfig.model_fields) - {"noise_sd", "noise_clip", "single_holder", "i_know"},
 }
 
 
@@ -48,6 +48,7 @@ def needs(group: str, choice: str) -> list[str]:
         ("missingness", "pattern_table"): ["missingness.patterns={image:1,image+audio:2}"],
         ("missingness", "file"): ["missingness.path=masks.npz"],
         ("dataset", "folders"): ["dataset.path=sites"],
+        ("engine", "deployed"): ["privacy=floors"],
     }
     return [f"{group}={choice}", *beside.get((group, choice), [])]
 
