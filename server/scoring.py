@@ -1,38 +1,34 @@
 """Scores of the global model on test rows that the server itself holds (simulation).
 
 Between real sites the server holds no rows and this room stays empty; the sites then score what they
-hold, with the components that they were given.
+hold in the same way (:mod:`fedmce.training.scored`) and send the sums.
 """
 
 from __future__ import annotations
 
 import time
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 
 from fedmce.config.schema import RunConfig
-from fedmce.contributions import Tally, is_exact
 from fedmce.data import FederatedDataset
-from fedmce.metrics import completed_summary, concordance, summary
+from fedmce.metrics import concordance
 from fedmce.missingness import SiteMask, draw_site_mask, observe
 from fedmce.models import MultimodalNet, NetworkSpec, State, Statistics, load_state
 from fedmce.scope import participants
-from fedmce.streams import generator
-from fedmce.subsets import LISTED, scored_subsets
+from fedmce.subsets import scored_subsets
 from fedmce.training import (
     DeviceRows,
     Predictions,
-    empty_tally,
-    measure,
+    ScoredRows,
+    nothing_scored,
     pick_device,
-    predict_subsets,
     rows_at_site,
-    stand_in_counts,
+    score_rows,
+    with_last,
 )
-from server.detail import add_detail, completion_quality, own_patterns
+from server.detail import evaluation_fields
 
 
 class TestRows:
@@ -58,7 +54,6 @@ class TestRows:
     ) -> None:
         self._device = pick_device(config.training.device)
         self._config, self._dataset, self._statistics = config, dataset, statistics
-        self._contributions, self._seed = config.contributions, config.seed
         self._metric, self._empty_value = dataset.task.metric, empty_value
         self._net = MultimodalNet(spec).to(self._device)
         self._net.use_blanks(statistics)
@@ -79,28 +74,23 @@ class TestRows:
         """
         began = time.perf_counter()
         load_state(self._net, state)
-        names = self._net.spec.names
-        found, tallies = {}, {}
-        for site, rows in self._rows.items():
-            found[site], tallies[site] = self._predicted(site, rows)
-        fields = summary({site: p.cells() for site, p in found.items()}, self._metric, names)
-        add_detail(fields, found, names)
-        whole = reduce(add, tallies.values(), empty_tally(self._contributions, len(names)))
-        fields["contributions"] = whole.contributions(names, self._empty_value)
-        fields["contributions_se"] = whole.standard_errors(names, self._empty_value)
-        fields["interactions"] = whole.interactions(names, self._empty_value)
-        if (use := self._net.spec.use_completion) != "off":
-            apart = {site: predict_subsets(self._net, rows, use).cells() for site, rows in self._rows.items()}
-            fields["completed"] = completed_summary(apart, self._metric, names, use)
+        parts, found = self._parts(last)
+        fields = evaluation_fields(parts, self._net.spec, self._metric, self._empty_value, last=last)
         if self._metric == "auc_within_sites":
-            fields["secondary"]["auc_pooled"] = _pooled_auc(found, names)
-        if (counts := stand_in_counts(self._rows)) is not None:
-            fields["imputation"] = counts
-        if last:
-            by_split = {"test": self._rows, "validation": self._masked_validation()}
-            fields["as_available"] = {split: own_patterns(self._net, r, self._metric) for split, r in by_split.items()}
-            fields["completion_quality"] = completion_quality(self._net, self._rows, self._metric)
+            fields["secondary"]["auc_pooled"] = _pooled_auc(found, self._net.spec.names)
         return {"split": "test", "where": "server", **fields, "seconds": time.perf_counter() - began}
+
+    def _parts(self, last: bool) -> tuple[dict[str, ScoredRows], dict[str, Predictions]]:
+        """Sums of each site, and the predictions of its test rows."""
+        empty, seen = nothing_scored(self._config, len(self._net.spec.names)), self._masked_validation() if last else {}
+        parts, found = {}, {}
+        for site in sorted(participants(self._config, self._dataset.sites)):
+            rows, parts[site] = self._rows.get(site), empty
+            if rows is not None:
+                parts[site], found[site] = score_rows(self._net, rows, self._config, site)
+            if last:
+                parts[site] = with_last(parts[site], self._net, rows, seen.get(site))
+        return parts, found
 
     def _masked_validation(self) -> dict[str, DeviceRows]:
         found = {}
@@ -112,14 +102,6 @@ class TestRows:
             if rows.rows:
                 found[name] = rows_at_site(self._config, self._dataset, rows, self._statistics, self._device)
         return found
-
-    def _predicted(self, site: str, rows: DeviceRows) -> tuple[Predictions, Tally]:
-        stream = generator(self._seed, "contributions", "test", site)
-        predictions, tally = measure(self._net, rows, self._contributions, stream)
-        modalities = len(self._net.spec.names)
-        if modalities > LISTED or not is_exact(self._contributions, modalities):
-            predictions = predict_subsets(self._net, rows)  # scores are of other subsets than contributions
-        return predictions, tally
 
 
 def _pooled_auc(found: dict[str, Predictions], names: tuple[str, ...]) -> dict[str, float | None]:

@@ -8,10 +8,12 @@ from fedmce.training.evaluation import Predictions, predict_full, predict_pairs,
 from fedmce.training.local import TrainingReport, learning_rate, make_optimiser, train_locally
 from fedmce.training.measurement import empty_tally, measure
 from fedmce.training.own import predict_own
+from fedmce.training.scored import ScoredRows, nothing_scored, score_rows, with_last
 
 __all__ = [
     "DeviceRows",
     "Predictions",
+    "ScoredRows",
     "TrainingReport",
     "check_compiler",
     "compiled",
@@ -20,16 +22,19 @@ __all__ = [
     "left_of",
     "make_optimiser",
     "measure",
+    "nothing_scored",
     "pick_device",
     "predict_full",
     "predict_own",
     "predict_pairs",
     "predict_subsets",
     "rows_at_site",
+    "score_rows",
     "stand_in_counts",
     "starting_lack",
     "subset_logits",
     "train_locally",
     "unimodal_values",
+    "with_last",
     "with_neighbours",
 ]
