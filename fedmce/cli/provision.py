@@ -58,7 +58,7 @@ def provision_project(
         keep=keep,
         max_rows=dict(_limit(text) for text in max_rows),
     )
-    plan = deployed_plan(overrides, i_know=i_know)
+    plan = with_modalities(deployed_plan(overrides, i_know=i_know), request.sites)
     folder = provision(out, plan, request, datetime.now(UTC).replace(microsecond=0))
     _say(folder, request)
 
@@ -78,6 +78,21 @@ def deployed_plan(overrides: Sequence[str], *, i_know: bool = False) -> RunConfi
             "one person. leave privacy=floors, or say --i-know if no row is anybody's"
         )
     return plan
+
+
+def with_modalities(plan: RunConfig, sites: Sequence[str]) -> RunConfig:
+    """A plan on site folders with what these say written out, so that it needs them no more.
+
+    Raises:
+        DataError: the folders are not there, or do not agree.
+    """
+    if plan.dataset.name != "folders":
+        return plan
+    from fedmce.folders.plan import planned
+
+    # Where each site opens its own folder, the names are known from the command alone.
+    is_here = plan.dataset.path is not None or plan.sites is not None
+    return planned(plan if is_here else plan.model_copy(update={"sites": tuple(sites)}))
 
 
 def _keys(given: str) -> Literal["here", "site"]:

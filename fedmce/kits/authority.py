@@ -119,8 +119,13 @@ def read_authority(certificate: Path, key: Path) -> Authority:
     return Authority(own, private)
 
 
-def read_private_pem(path: Path, needed: str) -> ec.EllipticCurvePrivateKey:
+def read_private_pem(path: Path, needed: str, *, may_be_open: bool = False) -> ec.EllipticCurvePrivateKey:
     """An elliptic-curve private key from a PEM file that only its owner can read.
+
+    Args:
+        path: the file.
+        needed: what it should be, for the message.
+        may_be_open: take it although others can read it; for who reports that by itself.
 
     Raises:
         IdentityError: it is not one.
@@ -129,7 +134,7 @@ def read_private_pem(path: Path, needed: str) -> ec.EllipticCurvePrivateKey:
         exposed, content = open_to_others(path), path.read_bytes()
     except OSError as error:
         raise IdentityError(f"{path}: cannot be read ({error.strerror}); needed {needed}. bring it back") from None
-    if exposed:
+    if exposed and not may_be_open:
         raise IdentityError(f"{path}: mode {exposed}, so others can read the key; needed 0600. chmod 600 {path}")
     try:
         key = serialization.load_pem_private_key(content, None)

@@ -49,12 +49,12 @@ def app_digest(root: Path | None = None) -> str:
 
 
 def travelling(plan: RunConfig) -> RunConfig:
-    """A plan as a site gets it: without the operator's folders, which are no business of a site.
+    """A plan as a site gets it: without the operator's folders and without the other sites' names.
 
     Raises:
         ConfigError: the plan cannot do without them, such as ``dataset=folders`` that names no modality.
     """
-    tree = plan.model_dump(mode="json") | {"out": None, "data_dir": None}
+    tree = plan.model_dump(mode="json") | {"out": None, "data_dir": None, "sites": None}
     if tree["dataset"]["name"] == "folders":
         tree["dataset"]["path"] = None
     return config_from_tree(tree, "plan")

@@ -18,13 +18,13 @@ from fedmce.config.folders import SiteName
 from fedmce.config.privacy import PrivacyConfig
 from fedmce.config.schema import RunConfig
 from fedmce.config.section import Section
+from fedmce.kits.address import Address, read_address
 from fedmce.kits.keys import PRIVATE
 from fedmce.kits.manifest import MANIFEST, sign_manifest
 from fedmce.kits.private_files import FILE_MODE, FOLDER_MODE, make_private_folder, sync_folder, write_private
 from fedmce.kits.readme import Key, readme
 
 KIT, AUTHORITY, PLAN, README = "kit.yaml", "ca.crt", "plan.yaml", "README"
-FORMAT = 1
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
@@ -33,7 +33,7 @@ Fingerprint = Annotated[str, StringConstraints(pattern=r"^SHA256:[A-Za-z0-9+/]{4
 class KitFile(Section):
     """``kit.yaml``."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     site: SiteName = Field(description="whom it is for; site.yaml must say the same")
     server: str = Field(description="HOST:PORT at which the site reaches the server")
     project: Fingerprint = Field(description="of the key that signed the manifest")
@@ -46,6 +46,11 @@ class KitFile(Section):
     node_key: Fingerprint | None = Field(None, description="of the node key that the server knows for this site")
     max_rows: int | None = Field(None, ge=1, description="more rows of the site never count")
     floors: PrivacyConfig = Field(description="proposed by the plan; the site's own are kept where they are stricter")
+
+    @property
+    def address(self) -> Address:
+        """Where the site reaches the server."""
+        return read_address(self.server)
 
 
 @dataclass(frozen=True)

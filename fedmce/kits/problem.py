@@ -14,7 +14,8 @@ class Problem:
     """One finding.
 
     Attributes:
-        case: number of the fault case that it is, such as ``T08``; programs tell findings apart by it.
+        case: number of the fault case that it is, such as ``T08``, by which programs tell findings apart;
+            empty: none of them.
         where: file, host or field.
         what: what was found there, and what is needed instead.
         fix: what to do about it, as a sentence or a command.
@@ -30,7 +31,7 @@ class Problem:
     is_warning: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.fix}"
+        return f"{self.where}: {self.what}" + (f". {self.fix}" if self.fix else "")
 
 
 def refuse(problems: Sequence[Problem], source: str) -> None:

@@ -67,8 +67,8 @@ def provision(out: Path, plan: RunConfig, request: Request, now: datetime) -> Se
     """
     out = Path(out)
     check_request(request)
-    plan = travelling(plan)
     _check_plan(plan, request.sites)
+    plan = travelling(plan)
     if os.path.lexists(out) and (not out.is_dir() or out.is_symlink() or any(out.iterdir())):
         raise ConfigError(f"out: given {out}, which is not empty; needed a new or empty folder")
     try:

@@ -27,14 +27,14 @@ class Node(Section):
     fingerprint: Fingerprint
     file: str = Field(pattern=r"^[a-z0-9-]+\.pub$", description="in the folder nodes/")
     added: AwareDatetime
-    revoked: AwareDatetime | None = Field(None, description="from then on no message of it counts")
+    revoked: AwareDatetime | None = None  # from then on no message of it counts
 
 
 class RosterSite(Section):
     """What the server knows of a site beside its keys."""
 
-    max_rows: Annotated[int, Field(ge=1)] | None = Field(None, description="as in its kit")
-    kit_until: AwareDatetime | None = Field(None, description="end of its newest kit")
+    max_rows: Annotated[int, Field(ge=1)] | None = None  # as in its kit
+    kit_until: AwareDatetime | None = None  # end of its newest kit
 
 
 class Roster(Section):

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -28,14 +27,9 @@ from fedmce.config.explain import explain
 from fedmce.config.load import config_from_yaml
 from fedmce.config.schema import RunConfig
 from fedmce.config.section import Section
-from fedmce.errors import FedMCEError, IdentityError
+from fedmce.errors import IdentityError
 from fedmce.kits.address import Address, read_address
-from fedmce.kits.authority import read_private_pem
-from fedmce.kits.certificate import certificate_problems, read_certificate
-from fedmce.kits.digest import app_digest, plan_digest
 from fedmce.kits.kit import Fingerprint, Sha256
-from fedmce.kits.private_files import open_to_others
-from fedmce.kits.problem import Problem
 from fedmce.kits.yaml_text import read_yaml
 
 SERVER, SECRET_BYTES = "server.yaml", 32
@@ -170,58 +164,3 @@ def read_plan(folder: ServerFolder) -> RunConfig:
         ConfigError: ``plan.yaml`` is not readable or no configuration.
     """
     return config_from_yaml(folder.plan)
-
-
-def server_problems(
-    path: Path, now: datetime | None = None, *, until: datetime | None = None, app: str | None = None
-) -> list[Problem]:
-    """What of the server's files will make sites or Flower refuse it; for `fedmce doctor` and `fedmce server up`.
-
-    Args:
-        path: the folder.
-        now: aware time; default the clock's.
-        until: when a run may end; the certificate must last as long (4.7).
-        app: digest of the code that the server runs; default this installation's.
-    """
-    now = datetime.now(UTC) if now is None else now
-    try:
-        folder, file = read_server(path)
-        own = read_private_pem(folder.key, "the server's key, which `fedmce provision` made")
-        problems = certificate_problems(
-            folder.certificate, file.names, now, authority=folder.authority, until=until
-        ) + certificate_problems(folder.authority, now=now)
-        if read_certificate(folder.certificate).public_key() != own.public_key():
-            what = f"not the key of {folder.certificate.name}"
-            problems.append(Problem("T03", str(folder.key), what, "Make a new pair with `fedmce server renew`."))
-        if plan_digest(read_plan(folder)) != file.plan_digest:
-            what = "changed since the sites got their kits; every site would refuse it"
-            fix = "Restore it, or provision the changed plan and hand out new kits."
-            problems.append(Problem("T20", str(folder.plan), what, fix))
-    except FedMCEError as error:
-        return [Problem("T04", "server folder", str(error).removesuffix("."), "")]
-    if (app_digest() if app is None else app) != file.app_digest:
-        what = f"made with fedmce {file.fedmce} and other code than is installed here; every site would refuse it"
-        fix = "Install that version, or `fedmce server kit` every site anew."
-        problems.append(Problem("T20", str(folder.file), what, fix))
-    return problems + _exposed(folder) + _secret(folder)
-
-
-def _exposed(folder: ServerFolder) -> list[Problem]:
-    """Folders and files that others on the machine can open (T08)."""
-    problems = []
-    for path, mode in ((folder.path, 700), (folder.key, 600), (folder.secret, 600), (folder.signing, 700)):
-        if path.exists() and (exposed := open_to_others(path)):
-            what = f"mode {exposed}, so others on this machine can open it; needed 0{mode}"
-            problems.append(Problem("T08", str(path), what, f"chmod {mode} {path}"))
-    return problems
-
-
-def _secret(folder: ServerFolder) -> list[Problem]:
-    fix = f"head -c {SECRET_BYTES} /dev/urandom > {folder.secret}, with umask 077, while the server is down."
-    try:
-        size = folder.secret.stat().st_size
-    except OSError as error:
-        return [Problem("T16", str(folder.secret), f"cannot be read ({error.strerror}); the server must have one", fix)]
-    if size < SECRET_BYTES:
-        return [Problem("T16", str(folder.secret), f"{size} bytes; needed {SECRET_BYTES}", fix)]
-    return []

@@ -78,10 +78,10 @@ def test_floors_are_part_of_the_plan() -> None:
     assert plan_digest(plan().model_copy(update={"privacy": lower})) != plan_digest(plan())
 
 
-def test_a_plan_travels_without_the_operator_s_folders() -> None:
-    here = plan().model_copy(update={"out": "/home/operator/run", "data_dir": "/data"})
+def test_a_plan_travels_without_the_operator_s_folders_and_the_names_of_sites() -> None:
+    here = plan().model_copy(update={"out": "/home/operator/run", "data_dir": "/data", "sites": ("a", "b")})
     gone = travelling(here)
     assert isinstance(gone, RunConfig)
     assert "operator" not in gone.to_json()
-    assert (gone.out, gone.data_dir) == (None, None)
+    assert (gone.out, gone.data_dir, gone.sites) == (None, None, None)
     assert plan_digest(gone) == plan_digest(here)
