@@ -129,7 +129,7 @@ def open_site(
         IdentityError: the kit, its key or certificate is not right.
     """
     checked = verify_kit(kit, fingerprint, site=SiteFile.read(data).site, node_key=node_key)
-    check_folder(data, plan=checked.plan.dataset, kit_site=checked.file.site).refuse()
+    check_folder(data, plan=checked.plan.dataset, kit_site=checked.file.site).raise_errors()
     for warning in checked.warnings:
         say(f"warning: {warning}")
     return SiteRun(checked, data, home or kit.parent / f"{checked.file.site}-home", port, say, until)
