@@ -23,10 +23,6 @@ class PlanRefusedError(ConfigError):
     """A site refuses what the server asks: floors below its own, a plan that changed, or a request of it alone."""
 
 
-class PlanRefusedError(ConfigError):
-    """A site refuses what the server asks: floors below its own, a plan that changed, or a request of it alone."""
-
-
 class DeviceError(ConfigError):
     """The device that the configuration names is not there."""
 
