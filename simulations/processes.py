@@ -164,6 +164,11 @@ class Supervised:
         return self.process is not None and self.process.poll() is None
 
     @property
+    def lives_s(self) -> float:
+        """Seconds since its last start."""
+        return time.monotonic() - self._started
+
+    @property
     def exit_code(self) -> int | None:
         """Of its last end; None while it runs."""
         return self.process.poll() if self.process is not None else None

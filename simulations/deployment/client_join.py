@@ -19,7 +19,9 @@ from simulations.processes import Supervised, check_port_is_free, program, stop_
 
 LOOK_S, SAY_EVERY_S = 1.0, 60.0
 REFUSED = "Failed to activate SuperNode"  # Flower's word for a key that is not registered, or held by a killed node
-HELD_S = 90.0  # the SuperLink takes a killed node for connected until two heartbeats have failed
+# The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
+# keys one by one: only a refusal that lasts is meant.
+HELD_S, REFUSED_S = 90.0, 180.0
 
 
 @dataclass
@@ -54,17 +56,20 @@ class SiteRun:
         stop_all(None, str(self.home.resolve()))
         self._await_server()
         node = Supervised("SuperNode", self._command(), self._environment(), self.home / "log" / "supernode.log")
-        began, told = time.monotonic(), 0.0
+        refused_since, told = 0.0, 0.0
         node.start()
         try:
             while not self.until():
-                if not node.is_alive and REFUSED in node.last_words() and time.monotonic() - began > HELD_S:
-                    raise IdentityError(
-                        f"site {self.kit.file.site}: the server refuses the key {self.kit.file.node_key}; needed a key that is "
-                        "registered. tell the operator this fingerprint (fedmce server register)"
-                    )
+                if node.is_alive:
+                    # Alive for long after a refusal: it was let in.
+                    refused_since = refused_since if node.lives_s < HELD_S else 0.0
+                elif REFUSED in node.last_words():
+                    refused_since = refused_since or time.monotonic()
+                    if time.monotonic() - refused_since > REFUSED_S:
+                        raise self._unknown_key()
+                code = node.exit_code
                 if node.keep():
-                    self.say(f"SuperNode had ended with {node.exit_code}; started again")
+                    self.say(f"the SuperNode had ended with {code}; started again")
                 elif not node.is_alive and time.monotonic() - told > SAY_EVERY_S:
                     told = time.monotonic()
                     self.say(f"waiting to start the SuperNode again; its log: {node.log}")
@@ -72,6 +77,12 @@ class SiteRun:
         finally:
             node.stop()
             stop_all(None, str(self.home.resolve()))
+
+    def _unknown_key(self) -> IdentityError:
+        return IdentityError(
+            f"site {self.kit.file.site}: the server refuses the key {self.kit.file.node_key}; needed one that is registered. "
+            "tell the operator this fingerprint (fedmce server register), then join again"
+        )
 
     def _await_server(self) -> None:
         """A server that is down is waited for; one that is not the right one is not."""

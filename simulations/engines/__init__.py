@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fedmce.config.schema import RunConfig
+from fedmce.data.folders import is_elsewhere
 from fedmce.errors import ConfigError
+from fedmce.folders.plan import planned
 from fedmce.objectives.python import check_objective
 from fedmce.scope import nodes
 from server.referee import check_measurable
@@ -35,6 +37,9 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
 
         check_compiler(config.training.device)
     check_objective(config)
+    if is_elsewhere(config.dataset):
+        raise ConfigError("dataset.path: nothing given; needed the folder that holds the site folders, in a simulation")
+    config = planned(config)
     dataset = data.dataset_of(config)
     check_measurable(dataset, config)
     sites = nodes(config, dataset.sites)
