@@ -54,3 +54,15 @@ class Release(Section):
         # A floor for dense components is never the lower one.
         values["min_rows_dense"] = max(values["min_rows_dense"], values["min_rows"])
         return PrivacyConfig.model_validate(values)
+
+    def above(self, plan: PrivacyConfig) -> list[str]:
+        """Keys in which the plan is below the site's own floors, as ``key: 10 in the plan, 20 at the site``.
+
+        ``single_holder`` is not one of them: a site that wants such a component left still just holds it back.
+        """
+        stricter = self.overrule(plan)
+        own = {key for key, value in self.model_dump().items() if value is not None} - {"single_holder"}
+        if stricter.site_noise == "none":
+            own -= {"noise_sd", "noise_clip"}
+        told = {key: (getattr(plan, key), getattr(stricter, key)) for key in sorted(own)}
+        return [f"{key}: {old} in the plan, {new} at the site" for key, (old, new) in told.items() if old != new]
