@@ -17,7 +17,10 @@ from fedmce import __version__
 from fedmce.config.schema import EngineConfig, RunConfig
 from fedmce.contributions import is_exact, measured_how
 from fedmce.data import FederatedDataset
+from fedmce.data.folders import is_elsewhere
 from fedmce.errors import FedMCEError
+from fedmce.folders.plan import planned
+from fedmce.kits.environment import flower_environment
 from fedmce.missingness import MaskSet, draw_masks
 from fedmce.networks import spec_for
 from fedmce.record import RecordWriter, build_result, read_record, write_result
@@ -74,20 +77,21 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     by_server = config.contributions.source == "server"
     referee = ServerRows(dataset, config, spec, statistics) if by_server else None
     strategy = ComponentStrategy(shared, spec, roster, statistics, first_state(config, spec), referee)
-    # Models that only a site has are scored where they are.
-    tests = None if config.is_personal else TestRows(dataset, config, spec, statistics, roster.empty_value)
+    # Models and rows that only a site has are scored where they are.
+    by_sites = config.is_personal or is_elsewhere(config.dataset)
+    tests = None if by_sites else TestRows(dataset, config, spec, statistics, roster.empty_value)
     score = tests.score if tests else None
     RoundLoop(grid, strategy, record, score, dataset.task.metric, register if is_deployed else None).run()
     save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 
 
 def shared_part(config: RunConfig, sites: Sequence[str]) -> RunConfig:
-    """The configuration as it travels: without the run's name, its folder and its engine, sites named.
+    """The configuration as it travels: without the run's name, its folder and its engine, sites and plan named.
 
     They are no business of a site, and their length would be counted in the bytes of every message.
     """
     here = {"name": RunConfig.model_fields["name"].default, "out": None, "engine": EngineConfig.model_validate({})}
-    return config.model_copy(update=here | {"sites": tuple(sites)})
+    return planned(config.model_copy(update=here | {"sites": tuple(sites)}))
 
 
 def _record_start(
@@ -101,6 +105,7 @@ def _record_start(
         schema=SCHEMA,
         fedmce_version=__version__,
         versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        environment=flower_environment(),
         name=config.name,
         method=config.method,
         dataset=dataset.name,

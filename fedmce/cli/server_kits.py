@@ -17,7 +17,7 @@ from fedmce.kits.project_key import as_fingerprint
 from fedmce.kits.roster import read_roster
 from fedmce.kits.server_folder import ServerFolder
 
-RESTART = "A server that runs takes this in at once; one that does not, when it starts."
+RESTART = "`fedmce server up` takes this in when it starts: a server that runs must be started again; its run goes on."
 
 
 def kit(
@@ -39,7 +39,7 @@ def kit(
     for node in active:
         typer.echo(f"key       {node.fingerprint}  since {node.added:%Y-%m-%d}")
     if len(active) > 1:
-        old = min(active, key=lambda node: node.added).fingerprint
+        old = active[0].fingerprint
         typer.echo("Both keys count until you close the old one, once the site runs on the new one:")
         typer.echo(f"fedmce server revoke {site} --key {old} --dir {folder}")
 

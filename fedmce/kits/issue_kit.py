@@ -115,7 +115,8 @@ def _node_key(folder: ServerFolder, roster: Roster, wanted: Wanted, now: datetim
 
 def _newest(roster: Roster, site: str) -> Node | None:
     """While a key is changed a site has two; a kit binds it to the one that stays."""
-    return max(roster.active(site), key=lambda node: node.added, default=None)
+    active = roster.active(site)  # in the order in which they were added
+    return active[-1] if active else None
 
 
 def _put(folder: ServerFolder, site: str, parts: KitParts, key: Ed25519PrivateKey) -> Path:

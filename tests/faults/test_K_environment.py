@@ -1,5 +1,7 @@
 """K04 and K14: what a plan may not say between sites, and what the environment says beside the plan."""
 
+from pathlib import Path
+
 import pytest
 
 from fedmce.cli.provision import deployed_plan
@@ -34,3 +36,18 @@ def test_K14_a_password_in_an_address_is_not_told() -> None:
 def test_K14_the_process_s_own_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "0")
     assert flower_environment()["FLWR_TELEMETRY_ENABLED"] == "0"
+
+
+@pytest.mark.slow
+def test_K14_the_record_of_a_run_begins_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedmce.cli.compose import load_config
+    from fedmce.record import read_record
+    from simulations import engines
+
+    monkeypatch.setenv("FLWR_LOG_LEVEL", "INFO")
+    monkeypatch.setenv("FLWR_MODEL_API_KEY", "canary")
+    small = ["rounds=1", "dataset.train_rows=20", "training.local_epochs=1", "sites=[us_f3,gb_m3]"]
+    engines.run(load_config(small), tmp_path / "run", lambda row: None)
+    start = read_record(tmp_path / "run")[0]
+    assert start["environment"]["FLWR_LOG_LEVEL"] == "INFO"
+    assert "canary" not in (tmp_path / "run" / "record.jsonl").read_text()

@@ -52,6 +52,15 @@ def test_a_new_key_overlaps_with_the_old_one_until_that_is_revoked(own: ServerFo
     assert read_roster(own).site_of(new) == "north"
 
 
+def test_a_kit_of_a_site_with_two_keys_binds_it_to_the_newer(own: ServerFolder, tmp_path: Path) -> None:
+    new = make_node_key(tmp_path / "new")
+    register(own.path, tmp_path / "new" / PUBLIC, NOW, "north")  # in the same second as the first
+    kit = _kit(own, "north")
+    assert verify_kit(kit, None, LATER, node_key=tmp_path / "new" / PRIVATE, app=digest(own)).file.node_key == (
+        new.fingerprint
+    )
+
+
 def test_a_kept_key_makes_the_same_kit_again(tmp_path: Path) -> None:
     made = project(tmp_path / "federation", keep=True)
     before = (made.kits / "north" / PRIVATE).read_bytes()
