@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from math import ceil
 from typing import Literal
@@ -15,8 +17,9 @@ from fedmce.objectives import SHARED as SHARED_RULES
 from fedmce.personal import kept_down, kept_up, shares_nothing
 from fedmce.wire import MODEL, ORDER, SHARED, STATISTICS, Order, digest, text_sha256
 from server.gate import Expectation, Sent
+from server.gate.due import DueSums
 from server.personal import has_own
-from server.roster import Roster
+from server.roster import Roster, SiteProfile
 from server.state import GlobalState
 
 Task = Literal["train", "score", "test"]
@@ -38,11 +41,18 @@ class Letters:
         self._config_sha256 = text_sha256(self._config_json)
         self._scales = _scales(statistics)
         self._shared = SHARED_RULES.get(config.objective.name)
+        self._asked, self._holders = 0, Counter[str]()
+        self.audit_head = ""  # newest line of the audit log, for the sites' ledgers
         self._keys = cache(lambda kinds: private_keys(MultimodalNet(spec), kinds) if kinds else frozenset[str]())
 
     def enrol(self, roster: Roster) -> None:
         """Go on with this roster."""
         self._roster = roster
+
+    def ask(self, sites: Sequence[str]) -> None:
+        """The next messages are for these sites: where floors apply, each is told how many there are."""
+        self._asked = len(sites) if self._config.privacy.tells_round else 0
+        self._holders = Counter(c for site in sites for c in self._roster.granted(site)) if self._asked else Counter()
 
     def write(
         self,
@@ -100,8 +110,16 @@ class Letters:
             modalities=roster.names if task == "test" else roster.modalities(site),
             base=base,
             all_rows=rows,
-            all_rows_by_modality=by_modality,
+            all_rows_by_modality=by_modality if self._config.privacy.is_open else self._own_columns(site, by_modality),
+            asked=self._asked,
+            single=tuple(c for c in roster.granted(site) if self._holders[c] == 1),
+            audit_head=self.audit_head,
         )
+
+    def _own_columns(self, site: str, by_modality: tuple[int, ...]) -> tuple[int, ...]:
+        """Counts of the modalities that the site holds; of the others it need not know who has how many."""
+        held = self._roster.modalities(site)
+        return tuple(n if m in held else 0 for m, n in zip(self._roster.names, by_modality, strict=True))
 
     def _own_scales(self, site: str) -> ArrayRecord:
         """Statistics of the site's own rows."""
@@ -137,6 +155,21 @@ class Letters:
             floor=privacy.k_min,
             norm_limits=state.norms.refusal_limits(),
             claim_slack=0.0 if privacy.claim_decimals is None else 10.0**-privacy.claim_decimals,
+            due=self._due_sums(profile) if order.test and not self._config.is_personal else None,
+        )
+
+    def _due_sums(self, profile: SiteProfile) -> DueSums:
+        """What a site owes of test rows that only it holds, scored with the global model."""
+        privacy = self._config.privacy
+        return DueSums(
+            rows=profile.test_rows,
+            validation_rows=profile.validation_rows,
+            classes=len(self._spec.classes),
+            names=self._spec.names,
+            width=self._spec.width,
+            contributions=self._config.contributions,
+            fills=self._config.model.absent == "knn_input",
+            slack=0.0 if privacy.claim_decimals is None else 10.0**-privacy.claim_decimals,
         )
 
     def _most_steps(self, rows: int) -> int | None:

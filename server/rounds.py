@@ -16,8 +16,12 @@ from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, array_recor
 from fedmce.metrics import completed_summary, split_completed, summary
 from fedmce.models import State
 from fedmce.record import RecordWriter
+from fedmce.training import nothing_scored
 from fedmce.wire import budget
 from server.attendance import Attendance, Conduct
+from server.committed.keeper import Keeper
+from server.committed.kill import kill_point
+from server.detail import evaluation_fields
 from server.exchange import Clock, Wait, Waited, collect
 from server.gate import Accepted
 from server.probes import Probes
@@ -85,6 +89,7 @@ class RoundLoop:
         register: takes in sites that join late, and knows who is connected; None in a simulation, where everybody is.
         progress: what an earlier part of the run left.
         clock: for tests.
+        keeper: commits every round to the disk.
     """
 
     def __init__(
@@ -97,8 +102,10 @@ class RoundLoop:
         register: Register | None = None,
         progress: Progress | None = None,
         clock: Clock = time,
+        keeper: Keeper | None = None,
     ) -> None:
         self._grid, self._strategy, self._record, self._score = grid, strategy, record, score
+        self._keeper, self._reply_bytes = keeper or Keeper(), 0
         self._metric, self._register, self._clock = metric, register, clock
         self.progress = progress or Progress(Attendance(strategy.config.seed))
         self._probes = Probes(grid)
@@ -146,6 +153,9 @@ class RoundLoop:
             self._record.write("evaluation", round=number, **fields)
         if self._score is None and is_scored:
             self._test_at_sites(number, arrays)
+        self._reply_bytes = sum(outcome.bytes_up.values())
+        updates = {site: reply.update for site, reply in outcome.accepted.items()}
+        self._keeper.after_round(strategy.state, strategy.roster, self.progress.to_json(), updates)
         return arrays
 
     def _train(self, number: int, asked: tuple[str, ...], arrays: ArrayRecord) -> tuple[Waited, ArrayRecord, float]:
@@ -155,11 +165,16 @@ class RoundLoop:
         wait = self._wait(asked)
         strategy.asked, strategy.ttl_s = asked, wait.deadline_s + wait.grace_s
         strategy.budget_s = budget(wait.deadline_s)
+        self._keeper.before_round(number, asked, self._reply_bytes)
+        strategy.audit_head = self._keeper.audit_head if self._register is not None else ""
         messages = strategy.configure_train(number, arrays, ConfigRecord(), self._grid)
+        kill_point("K0", number)
         sent = time.perf_counter()
         waited = collect(self._grid, messages, wait, strategy.take, self._clock)
+        kill_point("K1", number)
         came = time.perf_counter()
         fresh, _ = strategy.aggregate_train(number, ())
+        kill_point("K2", number)
         handling_s = sent - began + time.perf_counter() - came
         return waited, (arrays if fresh is None else fresh), handling_s
 
@@ -188,11 +203,12 @@ class RoundLoop:
         """Sites for this round; where too few may be asked, wait a while for some to come or to show that they live."""
         config = self._strategy.config.exchange
         end = self._clock.monotonic() + (config.wait_sites_s if self._register is not None else 0.0)
+        least = self._strategy.config.privacy.min_asked  # fewer would refuse, and be taken for failing
         while True:
             self._hear_probes()
             asked = self.progress.attendance.ask(number, self._online(), config)
-            if len(asked) >= config.fewest(len(asked)) or self._clock.monotonic() >= end:
-                return asked
+            if len(asked) >= max(config.fewest(len(asked)), least) or self._clock.monotonic() >= end:
+                return asked if len(asked) >= least else ()
             self._welcome()
             self._clock.sleep(config.poll_s)
 
@@ -237,21 +253,21 @@ class RoundLoop:
         _record_site_scores(self._record, outcome, self._strategy, rounds, self._metric)
 
     def _test_at_sites(self, number: int, arrays: ArrayRecord) -> None:
-        """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere."""
+        """Each site scores test rows with the model that it ends with: what is personal cannot be scored elsewhere.
+
+        Of the global model, where only sites hold test rows, they tell all that the server needs for the same fields.
+        """
         began = time.perf_counter()
         self._ask_all(lambda: self._strategy.configure_test(number, arrays), number)
-        cells = {site: reply.cells for site, reply in _outcome(self._strategy).accepted.items() if reply.cells}
-        fields = summary(cells, self._metric, self._strategy.roster.names)
-        nothing: dict[str, Any] = {"contributions": {}, "contributions_se": {}, "interactions": {}}
+        fields = test_fields(_outcome(self._strategy), self._strategy, self._metric, number)
         seconds = time.perf_counter() - began
-        self._record.write(
-            "evaluation", round=number, split="test", where="sites", **fields, **nothing, seconds=seconds
-        )
+        self._record.write("evaluation", round=number, split="test", where="sites", **fields, seconds=seconds)
 
     def _ask_all(self, write: Callable[[], list[Message]], number: int) -> None:
         """Every site that is there and not expelled says something of a model; its silence voids nothing."""
         attendance = self.progress.attendance
-        self._strategy.asked = tuple(s for s in self._online() if not attendance.of(s).expelled)
+        there = tuple(s for s in self._online() if not attendance.of(s).expelled)
+        self._strategy.asked = there if len(there) >= self._strategy.config.privacy.min_asked else ()
         wait = self._wait(self._strategy.asked)
         self._strategy.ttl_s, self._strategy.budget_s = wait.deadline_s, budget(wait.deadline_s)
         collect(self._grid, write(), replace(wait, goal=None), self._strategy.take, self._clock)
@@ -269,6 +285,17 @@ def conduct_of(outcome: RoundOutcome, waited: Waited) -> dict[str, Conduct]:
         else:
             found[site] = "failed" if verdict.reason in FAILED else "content"
     return found
+
+
+def test_fields(outcome: RoundOutcome, strategy: ComponentStrategy, metric: str, number: int) -> dict[str, Any]:
+    """Fields of the ``evaluation`` event from what sites told of test rows; of personal models scores alone."""
+    config, spec, roster = strategy.config, strategy.spec, strategy.roster
+    if config.is_personal:
+        cells = {site: reply.cells for site, reply in outcome.accepted.items() if reply.cells}
+        return summary(cells, metric, roster.names) | {"contributions": {}, "contributions_se": {}, "interactions": {}}
+    parts = {site: reply.scored for site, reply in outcome.accepted.items() if reply.scored is not None}
+    nobody = {"": nothing_scored(config, len(spec.names))} if not parts else {}
+    return evaluation_fields(parts | nobody, spec, metric, roster.empty_value, last=number == config.rounds)
 
 
 def _record_site_scores(

@@ -44,13 +44,15 @@ def run(overrides: Sequence[str], out: Door, *, is_quiet: bool = False) -> None:
 
 
 def checked_config(overrides: Sequence[str]) -> RunConfig:
-    """The configuration, checked also against the names of its data set."""
+    """The configuration, checked also against the names of its data set; of site folders with their plan."""
     from fedmce.cli.compose import load_config
     from fedmce.config.agreement import check_against
 
     config = load_config(overrides)
     from fedmce.data import dataset_of
+    from fedmce.folders.plan import planned
 
+    config = planned(config)
     check_against(config, dataset_of(config))
     return config
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fedmce.config.schema import ContributionsConfig
 from fedmce.flower_compat import Message
 from fedmce.models import component_of
+from server.gate.due import DueSums
 from server.roster import RowCounts
 
 Shape = tuple[int, ...]
@@ -41,6 +42,7 @@ class Expectation:
         floor: rows that must have trained a component.
         norm_limits: longest change per component; no limit where it is left out.
         claim_slack: what rounding at the site can do to a sum of values, per row.
+        due: sums of test rows that the site alone holds; None where none are due.
     """
 
     site: str
@@ -62,6 +64,7 @@ class Expectation:
     floor: int = 1
     norm_limits: Mapping[str, float] = field(default_factory=dict)
     claim_slack: float = 0.0
+    due: DueSums | None = None
 
     @cached_property
     def granted(self) -> dict[str, list[str]]:

@@ -14,12 +14,14 @@ from typing import Any
 from fedmce.contributions import Tally
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from fedmce.wire import REPORT, SCHEMA, SHARED, STAMP, UPDATE
+from fedmce.training import ScoredRows
 from server.claims import Claim, read_tally
 from server.gate.counts import read_counts, read_steps
 from server.gate.expectation import Expectation
 from server.gate.metrics import Metrics, read_metrics
 from server.gate.size import declared_bytes, most_bytes
 from server.gate.stop import Stop
+from server.gate.tested import read_tested
 from server.gate.update import Used, read_told, read_update, weigh_update, without
 from server.gate.verdicts import CHECKS, LONGEST_DETAIL, Accepted, Note, Reason, Refused, shown
 
@@ -75,10 +77,11 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
         rows, steps = read_counts(report, expected, returned), read_steps(report, expected)
     tally, claim_note = _tally(report, expected)
     metrics, metric_note = _metrics(report, expected)
+    scored, test_note = _scored(report, metrics, expected) if metric_note is None else (None, None)
     told = read_told(content.array_records[SHARED], expected) if expected.told else {}
     if expected.train:
         used = weigh_update(update, rows, expected)
-    notes = (*used.notes, *(note for note in (claim_note, metric_note) if note is not None))
+    notes = (*used.notes, *(note for note in (claim_note, metric_note, test_note) if note is not None))
     found = Accepted(
         update=used.update,
         rows=used.rows,
@@ -90,6 +93,7 @@ def _judge(reply: Message | None, expected: Expectation) -> Accepted:
         norms={component: change.norm for component, change in used.changes.items()},
         steps=steps,
         mark=used.mark,
+        scored=scored,
     )
     return replace(found, told=without(told, found.set_aside))
 
@@ -150,3 +154,20 @@ def _metrics(report: Mapping[str, Any], expected: Expectation) -> tuple[Metrics,
         return Metrics(), Note("metric", stop.detail)
     except Exception as error:
         return Metrics(), Note("metric", where(error))
+
+
+def _scored(
+    report: Mapping[str, Any], metrics: Metrics, expected: Expectation
+) -> tuple[ScoredRows | None, Note | None]:
+    """Sums of the site's own test rows; dropped if one is bad, or if its scores were."""
+    if expected.due is None:
+        strangers = any(key.startswith("test.") for key in report)
+        return None, Note("metric", "this run does not ask sites for sums of test rows") if strangers else None
+    try:
+        return read_tested(report, metrics.cells, expected.due), None
+    except Stop as stop:
+        return None, Note("metric", stop.detail)
+    except Claim as claim:
+        return None, Note("claim", str(claim))
+    except Exception as error:
+        return None, Note("metric", where(error))

@@ -18,7 +18,7 @@ MOST_SECONDS = 1e7  # no round takes months; larger claims would only overflow t
 MOST_LOSSES = 64
 SECONDS = ("train_s", "evaluate_s")
 _LOSS = re.compile(r"loss\.[A-Za-z0-9_.:+-]{1,60}")
-_ELSEWHERE = ("rows.", "value.", "share.", "score.")  # checked by others, or below
+_ELSEWHERE = ("rows.", "value.", "share.", "score.", "test.")  # checked by others, or below
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,28 @@ def read_metrics(report: Mapping[str, Any], expected: Expectation) -> Metrics:
     if len(losses) > MOST_LOSSES or not all(map(_LOSS.fullmatch, losses)):
         raise Stop("metric", f"{len(losses)} losses; needed at most {MOST_LOSSES} of plain names")
     return Metrics(
-        cells=_scores(report, expected),
+        cells=read_cells(report, "score.", expected.most_scored, expected.modalities),
         losses={key.removeprefix("loss."): _finite(key, value) for key, value in losses.items()},
         seconds={key: _seconds(key, report.get(key, 0.0)) for key in SECONDS},
     )
 
 
-def _scores(report: Mapping[str, Any], expected: Expectation) -> Cells:
+def read_cells(report: Mapping[str, Any], prefix: str, most: Mapping[str, int], modalities: int) -> Cells:
+    """Columns ``<prefix><metric>.subset|total|count``, of metrics and up to counts in ``most``."""
     cells: Cells = {}
-    for metric in sorted({key.split(".")[1] for key in report if key.startswith("score.")}):
-        if metric not in expected.most_scored:
+    for metric in sorted({key.removeprefix(prefix).split(".")[0] for key in report if key.startswith(prefix)}):
+        if metric not in most:
             raise Stop("metric", f"{shown(metric)} is not one of the metrics of this run")
-        columns = [report.get(f"score.{metric}.{name}") for name in ("subset", "total", "count")]
+        columns = [report.get(f"{prefix}{metric}.{name}") for name in ("subset", "total", "count")]
         codes, totals, counts = (column if isinstance(column, list) else [] for column in columns)
         if not len(codes) == len(totals) == len(counts) > 0:
             raise Stop("metric", f"{metric}: needed lists subset, total and count of one length")
         cells[metric] = {}
         for code, total, count in zip(codes, totals, counts, strict=True):
             # A count without bound would drown the other sites; an infinite one would end the run.
-            if type(code) is not int or not 0 < code < 1 << expected.modalities:
+            if type(code) is not int or not 0 < code < 1 << modalities:
                 raise Stop("metric", f"{metric}: {shown(code)} is no subset")
-            if not 0 <= total <= count <= expected.most_scored[metric]:
+            if not 0 <= total <= count <= most[metric]:
                 raise Stop("metric", f"{metric} of subset {code}: {shown(total)} of {shown(count)}")
             cells[metric][code] = [float(total), float(count)]
     return cells

@@ -29,6 +29,7 @@ def most_bytes(expected: Expectation) -> int:
         if is_exact(expected.contributions, expected.modalities):
             rows += sum(1 << pattern.bit_count() for pattern in expected.measured.patterns or ())
         honest += 5 * rows * NUMBER
+    honest += NUMBER * expected.due.most_numbers if expected.due is not None else 0
     return int(SLACK * honest) + FREE
 
 

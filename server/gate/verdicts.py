@@ -10,6 +10,7 @@ from fedmce.contributions import Tally
 from fedmce.metrics import Cells
 from fedmce.models import State
 from fedmce.objectives.objective import Arrays
+from fedmce.training import ScoredRows
 
 Reason = Literal[
     "late",
@@ -140,6 +141,7 @@ class Accepted:
         norms: length of the change per component of ``update``, for the history of norms and for clipping.
         steps: of local training.
         mark: equal for two updates with the same bytes; None where nothing moved.
+        scored: sums of test rows that the site alone holds; None where none are due, or where they were dropped.
     """
 
     update: State
@@ -153,6 +155,7 @@ class Accepted:
     norms: dict[str, float] = field(default_factory=dict)
     steps: int = 0
     mark: Hashable = field(default=None, repr=False)
+    scored: ScoredRows | None = field(default=None, repr=False)
 
     @property
     def left_out(self) -> frozenset[str]:
