@@ -1,7 +1,7 @@
 """The Flower ClientApp of a site.
 
-The module itself is light: torch and the data are opened inside the handlers, since a deployed site
-starts a process per message.
+The module itself is light: a deployed site starts a process per message, so torch and the data stay in a site worker
+(:mod:`client.worker`) where the node names one. Else the same handler runs in this process.
 """
 
 from __future__ import annotations
@@ -9,27 +9,37 @@ from __future__ import annotations
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 
-from fedmce import __version__
-from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict, array_record, arrays_of
-from fedmce.wire import MODEL, ORDER, REPORT, SHARED, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
+from client.door import guarded
+from fedmce.flower_compat import Message, RecordDict
 
-Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
-app = ClientApp()
+class SiteApp(ClientApp):
+    """Flower's ClientApp behind a door that answers with a code whatever happens inside."""
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """The reply to a message; never an exception, but for being told to stop."""
+        return guarded(super().__call__, message, context, _passing(context))
+
+
+def _passing(context: Context) -> tuple[type[BaseException], ...]:
+    """What is meant for this process and not for the training.
+
+    A person interrupts a simulation as a whole. Beside a worker no training runs in this process, so what asks it to
+    exit is a signal; without one, a ``SystemExit`` is most likely the training's.
+    """
+    node = context.node_config
+    if node.get("worker"):
+        return (KeyboardInterrupt, SystemExit)
+    return (KeyboardInterrupt,) if "partition-id" in node else ()
+
+
+app = SiteApp()
 
 
 @app.query("profile")
 def profile(message: Message, context: Context) -> Message:
     """Say what this site holds."""
-    from client.profile import profile as profile_of
-    from client.workplace import folder_of, open_workplace, site_name
-    from fedmce.config.schema import RunConfig
-
-    order, node = Order.from_record(message.content.config_records[ORDER]), dict(context.node_config)
-    site = site_name(RunConfig.model_validate_json(order.config), node)
-    numbers, sums = profile_of(open_workplace(order.config, site, folder_of(node)))
-    records: Records = {STATISTICS: array_record(sums), REPORT: MetricRecord(numbers), STAMP: _stamp(order, site)}
-    return Message(RecordDict(records), reply_to=message)
+    return _work(message, context)
 
 
 @app.query("probe")
@@ -41,46 +51,20 @@ def probe(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Score the received model, train it, send back what was trained."""
-    return _answer(message, context)
+    return _work(message, context)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the received model only."""
-    return _answer(message, context)
+    return _work(message, context)
 
 
-def _answer(message: Message, context: Context) -> Message:
-    from client.rounds import answer
-    from client.workplace import folder_of, open_workplace, site_name
-    from fedmce.config.schema import RunConfig
-    from fedmce.errors import WireError
-    from fedmce.models import Statistics
+def _work(message: Message, context: Context) -> Message:
+    if context.node_config.get("worker"):
+        from client.worker.link import answer_by_worker
 
-    order, node = Order.from_record(message.content.config_records[ORDER]), dict(context.node_config)
-    site = site_name(RunConfig.model_validate_json(order.config), node)
-    if site != order.site:
-        raise WireError(f"order for site {order.site!r} reached site {site!r}; check the names of the nodes")
-    arrays = message.content.array_records
-    scales = arrays_of(arrays[STATISTICS])
-    statistics = {
-        m: Statistics(scales[f"{m}/mean"], scales[f"{m}/std"], scales.get(f"{m}/blank")) for m in order.modalities
-    }
-    said = answer(
-        open_workplace(order.config, site, folder_of(node)),
-        order,
-        arrays_of(arrays[MODEL]),
-        statistics,
-        context.state,
-        arrays_of(arrays[SHARED]) if SHARED in arrays else None,
-    )
-    records: Records = {REPORT: MetricRecord(said.numbers), STAMP: _stamp(order, site)}
-    if order.train:
-        records[UPDATE] = array_record(said.trained)
-    if said.told:
-        records[SHARED] = array_record(said.told)
-    return Message(RecordDict(records), reply_to=message)
+        return answer_by_worker(message, context)
+    from client.handler import handle
 
-
-def _stamp(order: Order, site: str) -> ConfigRecord:
-    return ConfigRecord(stamp(site, order.round, order.base, text_sha256(order.config), __version__))
+    return handle(message, context)

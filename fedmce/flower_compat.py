@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def switch_off_side_effects() -> None:
 
 switch_off_side_effects()
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict  # noqa: E402
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.app.message.message import make_message  # noqa: E402 - private
 from flwr.supercore.run import Run  # noqa: E402 - private
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
@@ -148,6 +149,103 @@ def arrays_of(record: ArrayRecord) -> dict[str, npt.NDArray[Any]]:
     return {key: decode(value) for key, value in record.items()}
 
 
+def pack(message: Message, context: Context) -> bytes:
+    """A message and the context of its node, exactly, for a process beside this one.
+
+    Flower's own serialisation copies every array several times (50 ms per MB); here it gets the arrays without their
+    data, which follow as they are.
+    """
+    from flwr.common.serde import context_to_proto, message_to_proto
+
+    data: list[bytes] = []
+    if message.has_content():
+        message = make_message(metadata=message.metadata, content=_hollow(message.content, data))
+    bare = copy(context)
+    bare.state = _hollow(context.state, data)
+    heads = message_to_proto(message).SerializeToString(), context_to_proto(bare).SerializeToString()
+    return _joined([*heads, *data])
+
+
+def unpack(packed: bytes) -> tuple[Message, Context]:
+    """Inverse of :func:`pack`.
+
+    Raises:
+        ValueError: other bytes.
+    """
+    from flwr.common.serde import context_from_proto, message_from_proto
+    from flwr.proto.message_pb2 import Context as ContextProto
+    from flwr.proto.message_pb2 import Message as MessageProto
+
+    head, beside, *data = _parted(packed)
+    found = iter(data)
+    message = message_from_proto(MessageProto.FromString(head))
+    context = context_from_proto(ContextProto.FromString(beside))
+    if message.has_content():
+        _fill(message.content, found)
+    _fill(context.state, found)
+    return message, context
+
+
+def pack_records(records: RecordDict) -> bytes:
+    """Records alone, for a file."""
+    from flwr.common.serde import recorddict_to_proto
+
+    data: list[bytes] = []
+    return _joined([recorddict_to_proto(_hollow(records, data)).SerializeToString(), *data])
+
+
+def unpack_records(packed: bytes) -> RecordDict:
+    """Inverse of :func:`pack_records`.
+
+    Raises:
+        ValueError: other bytes.
+    """
+    from flwr.common.serde import recorddict_from_proto
+    from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
+
+    head, *data = _parted(packed)
+    records = recorddict_from_proto(RecordDictProto.FromString(head))
+    _fill(records, iter(data))
+    return records
+
+
+def _hollow(records: RecordDict, data: list[bytes]) -> RecordDict:
+    """The records with arrays of no bytes; the bytes are added to ``data``."""
+    found: dict[str, Any] = {}
+    for name, record in records.items():
+        if isinstance(record, ArrayRecord):
+            data += [array.data for array in record.values()]
+            record = ArrayRecord({key: Array(a.dtype, a.shape, a.stype, b"") for key, a in record.items()})
+        found[name] = record
+    return RecordDict(found)
+
+
+def _fill(records: RecordDict, data: Iterator[bytes]) -> None:
+    for record in records.values():
+        if isinstance(record, ArrayRecord):
+            for array in record.values():
+                array.__dict__["data"] = next(data)
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    return b"".join([struct.pack(f"<I{len(parts)}Q", len(parts), *map(len, parts)), *parts])
+
+
+def _parted(packed: bytes) -> list[bytes]:
+    try:
+        (count,) = struct.unpack_from("<I", packed)
+        lengths = struct.unpack_from(f"<{count}Q", packed, 4)
+    except struct.error as error:
+        raise ValueError(f"packed records: {error}") from None
+    at, parts = 4 + 8 * count, []
+    for length in lengths:
+        parts.append(packed[at : at + length])
+        at += length
+    if at != len(packed) or not parts:
+        raise ValueError(f"packed records: {len(packed)} bytes given; needed {at}")
+    return parts
+
+
 def payload_bytes(content: RecordDict) -> int:
     """Bytes of a message's content: arrays as sent, numbers 8 each, texts as UTF-8; keys left out."""
     total = 0
@@ -173,6 +271,7 @@ __all__ = [
     "Array",
     "ArrayRecord",
     "ConfigRecord",
+    "Context",
     "Message",
     "MetricRecord",
     "Node",
@@ -185,6 +284,10 @@ __all__ = [
     "encode",
     "identity",
     "npy_header",
+    "pack",
+    "pack_records",
     "payload_bytes",
     "switch_off_side_effects",
+    "unpack",
+    "unpack_records",
 ]

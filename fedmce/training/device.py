@@ -7,7 +7,7 @@ import shutil
 
 import torch
 
-from fedmce.errors import ConfigError
+from fedmce.errors import ConfigError, DeviceError
 from fedmce.models import MultimodalNet
 
 COMPILERS = tuple(dict.fromkeys(filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
@@ -18,7 +18,7 @@ def pick_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"training.device={wanted}: torch sees no CUDA device here; use cpu or auto")
+        raise DeviceError(f"training.device={wanted}: torch sees no CUDA device here; use cpu or auto")
     return torch.device(wanted)
 
 
