@@ -108,3 +108,33 @@ def site_export(
         from fedmce.cli.site import export
 
         export(out, overrides or [], is_masked=masked)
+
+
+@site_app.command("check")
+def site_check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Site folder.", show_default=False)],
+    like: Annotated[
+        Path | None,
+        typer.Option("--like", help="Another site folder, whose task and modalities this one must have."),
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Name that the folder must have, as in its kit.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="PNG file to draw who has what.")] = None,
+    values: Annotated[bool, typer.Option("--values/--no-values", help="Read all features, or headers only.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings and counts as one JSON object.")] = False,
+) -> None:
+    """Say all that is wrong with a site folder, and who has what in it; nothing is written. Exit code 3 with errors."""
+    with door(as_json) as answer:
+        from fedmce.cli.site_check import check
+
+        check(folder, answer, like=like, site=site, picture=picture, values=values)
+
+
+@site_app.command("seal")
+def site_seal(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Site folder without errors.", show_default=False)],
+) -> None:
+    """Write SHA256SUMS of all files that a site folder uses, so that a later check sees any change."""
+    with door() as answer:
+        from fedmce.cli.site_check import seal
+
+        seal(folder, answer)

@@ -40,7 +40,7 @@ CASES: dict[str, Case] = {
     "D09": Case("modality that the federation does not know", "Y", "E"),
     "D10": Case("no modality, or none with a single row", "T", "E"),
     "D11": Case("path leaves the folder", "T", "E"),
-    "D12": Case("table of samples missing, or there twice", "H", "E"),
+    "D12": Case("table of samples missing; there twice", "H", "E/W"),
     "D13": Case("table cannot be read", "H", "E"),
     "D14": Case("column missing", "H", "E"),
     "D15": Case("column name in other case, or twice; further columns", "H", "E/W"),

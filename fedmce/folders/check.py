@@ -12,7 +12,7 @@ from fedmce.folders.declared import Declared
 from fedmce.folders.demands import Demands
 from fedmce.folders.findings import Finding, Findings
 from fedmce.folders.layout import FEATURES, SITE_FILE
-from fedmce.folders.pass_agreement import check_agreement, check_permissions
+from fedmce.folders.pass_agreement import check_agreement, check_links, check_permissions
 from fedmce.folders.pass_arrays import check_values
 from fedmce.folders.pass_table import Table, check_table
 from fedmce.folders.pass_yaml import read_declaration
@@ -117,6 +117,7 @@ def check_folder(
     if site is None:
         return Report(folder, None, _sorted(findings), None)
     check_agreement(site, demands, findings)
+    check_links(folder, site, findings)
     check_permissions(folder, site, findings)
     table = check_table(folder, site, demands, findings)
     if values:

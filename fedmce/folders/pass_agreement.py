@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from fedmce.config.nearest import nearest
 from fedmce.folders.declared import Declared
 from fedmce.folders.demands import Demands
 from fedmce.folders.findings import Example, Findings
-from fedmce.folders.layout import FEATURES, SITE_FILE, FolderModality
+from fedmce.folders.layout import FEATURES, SAMPLES, SITE_FILE, FolderModality
 from fedmce.folders.plan import PLANNED, Plan
 
 
@@ -61,8 +62,23 @@ def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
+def check_links(folder: Path, site: Declared, findings: Findings) -> None:
+    """``site.yaml``, the table and the arrays lie in the folder, unless links may lead out."""
+    root = os.path.realpath(folder)
+    names = (SITE_FILE, *SAMPLES, *(f"{FEATURES}/{name}.npy" for name in site.names))
+    out = [
+        Example(name, f"a link to {real}")
+        for name in names
+        if not (real := os.path.realpath(folder / name)).startswith(root + os.sep) and os.path.lexists(folder / name)
+    ]
+    if not site.allow_links:
+        fix = "move the file in, or set allow_links: true in site.yaml"
+        findings.many("D11", "", "", out, len(out), "files inside the folder", fix)
+
+
 def check_permissions(folder: Path, site: Declared, findings: Findings) -> None:
     """Warn of a folder that anyone can write to, or of private features that anyone can read."""
+    folder = Path(os.path.realpath(folder))
     try:
         closed = not folder.stat().st_mode & (stat.S_IXOTH | stat.S_IROTH)
         files = [folder, *sorted(folder.iterdir()), *sorted((folder / FEATURES).glob("*"))]

@@ -90,7 +90,9 @@ def check_once(ids: Ids, splits: Codes, file: str, findings: Findings) -> None:
     seen_before[pairs] = False
     twice = np.flatnonzero(seen_before & (of_split >= 0))
     where = f'column "{ID}"'
-    shown = ids.examples(order[twice], lambda row: f"again in {_split(int(splits[row]))}, first in row {_first(ids, row)}")
+    shown = ids.examples(
+        order[twice], lambda row: f"again in {_split(int(splits[row]))}, first in row {_first(ids, row)}"
+    )
     findings.many("D21", file, where, shown, len(twice), "once in a split", "remove the row, or give it another name")
     other = again[(of_split[again] != of_split[first[again]]) & (of_split[again] >= 0) & (of_split[first[again]] >= 0)]
     shown = ids.examples(

@@ -35,7 +35,7 @@ def check_classes(
     values = texts.all()
     _check_empty(texts.codes < 0, splits, ids, file, findings)
     numbers = np.array([_number(value, classes) for value in values] + [-1], dtype=np.int32)
-    if _is_mixed(values):
+    if _is_mixed(values) and not any(name.lstrip("-").isdigit() for name in classes):
         _report_mixed(values, texts, ids, file, findings)
     elif classes:
         _report_unknown(values, numbers, texts, classes, kind, ids, file, findings)

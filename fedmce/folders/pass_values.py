@@ -110,18 +110,23 @@ def _wrong(window: npt.NDArray[Any], modality: FolderModality) -> npt.NDArray[np
         return None
     with np.errstate(invalid="ignore"):
         # A NaN makes both comparisons false; without one no array of the window's size is made.
-        if window.max() <= FLOAT32_MOST and window.min() >= -FLOAT32_MOST:
+        if float(window.max()) <= FLOAT32_MOST and float(window.min()) >= -FLOAT32_MOST:
             return None
     # What float32 cannot hold would be infinite once loaded.
     with np.errstate(invalid="ignore"):
-        fits = np.abs(window) <= FLOAT32_MOST
+        fits = np.abs(window) <= _most(window)
     wrong: npt.NDArray[np.bool_] = ~(fits | np.isnan(window)) if modality.holes else ~fits
     return wrong
 
 
+def _most(values: npt.NDArray[Any]) -> Any:
+    """Largest entry that both its own type and float32 hold."""
+    return values.dtype.type(min(FLOAT32_MOST, float(np.finfo(values.dtype).max)))
+
+
 def _example(row: npt.NDArray[Any], number: int, header: NpyHeader, owner: npt.NDArray[np.int64], ids: Ids) -> Example:
     with np.errstate(invalid="ignore"):
-        place = int(np.argmax(~(np.abs(row) <= FLOAT32_MOST)))
+        place = int(np.argmax(~(np.abs(row) <= _most(row))))
     index = tuple(int(n) for n in np.unravel_index(place, header.shape[1:])) if header.shape[1:] else ()
     return Example(f"row {number} of {ids.name(int(owner[number]))}", f"{row[place]} at {list(index)}")
 

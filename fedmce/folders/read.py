@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fedmce.config.folders import PlannedModality
 from fedmce.data.dataset import SiteRows
 from fedmce.errors import DataError
-from fedmce.folders.layout import FolderModality, SiteFile, features_file
+from fedmce.folders.layout import DTYPES, FolderModality, SiteFile, features_file
 from fedmce.folders.media import decode
 from fedmce.folders.places import inside
 from fedmce.folders.table import Cells, read_samples
@@ -62,7 +62,8 @@ def _from_array(path: Path, modality: FolderModality, numbers: npt.NDArray[np.in
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable ({error}); needed an array saved by np.save. export it again") from None
-    if str(array.dtype) != modality.dtype or array.shape[1:] != modality.shape:
+    # Another dtype than the declared one is cast; `fedmce site check` warns of it.
+    if str(array.dtype) not in DTYPES or array.shape[1:] != modality.shape:
         raise DataError(
             f"{path}: {array.dtype} {array.shape}; needed {modality.dtype} {('rows', *modality.shape)} as in site.yaml"
         )
@@ -83,7 +84,7 @@ def _check_values(
     if wrong.any():
         first = np.argwhere(wrong)[0]
         raise DataError(
-            f"{where}, sample {ids[rows[first[0]]]!r}: {values[tuple(first)]} at {tuple(first[1:].tolist())}; needed "
+            f"{where}, sample {ids[rows[first[0]]]!r}: {values[tuple(first)]} at {first[1:].tolist()}; needed "
             "finite numbers. leave the cell of an absent modality empty; where NaN stands for an entry that was not "
             "recorded, set holes: true"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from fedmce.errors import ConfigError
+from fedmce.folders import strict_yaml
 from fedmce.folders.importing_parts import POOLED
 from fedmce.folders.layout import FEATURES, ID, SAMPLES, SITE_FILE, SPLIT, TARGET, SiteFile
 from fedmce.folders.write import new_folder
@@ -74,5 +75,5 @@ def _line(text: str) -> str:
 
 def _quoted(value: object) -> str:
     """As YAML on one line, in quotes where it would else be read as something else."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+    text = strict_yaml.dump(value, one_line=True).strip()
     return text.removesuffix("...").strip()

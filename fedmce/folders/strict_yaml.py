@@ -217,6 +217,30 @@ def core(text: str) -> Any:
     return text
 
 
+def dump(tree: object, one_line: bool = False) -> str:
+    """A tree as YAML that every version reads alike: texts that YAML 1.2 takes for numbers are quoted too.
+
+    >>> print(dump(["08", "benign", "no"], one_line=True), end="")
+    ["08", benign, 'no']
+    """
+    flow, width = (True, 1 << 20) if one_line else (None, 120)
+    text: str = yaml.dump(
+        tree, Dumper=_Quoting, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
+    )
+    return text
+
+
+class _Quoting(yaml.SafeDumper):
+    """PyYAML's own dumper quotes what YAML 1.1 would misread."""
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        plain = isinstance(core(text), str)
+        return self.represent_scalar(_STANDARD + "str", text, style=None if plain else '"')
+
+
+_Quoting.add_representer(str, _Quoting.text)
+
+
 def _as_yaml_11(node: Any) -> Any:
     try:
         return yaml.SafeLoader("").construct_object(node)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fedmce.config.nearest import unknown
 from fedmce.errors import DataError
 from fedmce.folders.layout import ID, SAMPLES, SPLIT, SPLITS, TARGET, SiteFile
+from fedmce.folders.texts import is_number
 
 Column = list[Any]
 Cells = npt.NDArray[np.int64] | list[str | None]
@@ -97,15 +98,20 @@ def read_samples(folder: Path, site: SiteFile) -> Samples:
         raise DataError(f"{path}: {unknown('column', absent[0], columns)}; needed {', '.join(needed)}")
     split = _splits(columns[SPLIT], path)
     keep = [at for at, cell in enumerate(columns[TARGET]) if cell is not None or split[at] != "test"]
-    columns = {name: [columns[name][at] for at in keep] for name in needed}
+    cells = {name: read_cells(columns[name], f"{path}, column {name!r}") for name in site.modalities}
+    kept = {
+        name: found[keep] if isinstance(found, np.ndarray) else [found[at] for at in keep]
+        for name, found in cells.items()
+    }
+    columns = {name: [columns[name][at] for at in keep] for name in (ID, TARGET)}
     ids = tuple("" if cell is None else str(cell) for cell in columns[ID])
     if "" in ids or len(set(ids)) != len(ids):
         raise DataError(f"{path}, column {ID!r}: needed one text per row, each once. give every row a name of its own")
     return Samples(
         sample_ids=ids,
-        targets=class_numbers(columns[TARGET], site.task.classes, f"{path}, column {TARGET!r}"),
+        targets=class_numbers(columns[TARGET], site.task.classes, f"{path}, column {TARGET!r}", keep),
         split=split[keep],
-        cells={name: read_cells(columns[name], f"{path}, column {name!r}") for name in site.modalities},
+        cells=kept,
     )
 
 
@@ -116,10 +122,18 @@ def _splits(cells: Sequence[Any], path: Path) -> npt.NDArray[np.str_]:
     return np.array([SPLITS[cell] for cell in cells], dtype="<U10")
 
 
-def class_numbers(cells: Sequence[Any], classes: Sequence[str], where: str) -> npt.NDArray[np.int64]:
+def class_numbers(
+    cells: Sequence[Any], classes: Sequence[str], where: str, rows: Sequence[int] | None = None
+) -> npt.NDArray[np.int64]:
     """Class numbers of target cells, each a class's name or, where no name is a whole number, its number from 0.
 
     The rule follows from the names of the classes alone: two sites with the same cells never mean different classes.
+
+    Args:
+        cells: of a column.
+        classes: names in the order of their numbers.
+        where: file and column, for the message.
+        rows: number of each cell's row, for the message; None = in order from 0.
 
     Raises:
         DataError: a cell is neither.
@@ -132,7 +146,8 @@ def class_numbers(cells: Sequence[Any], classes: Sequence[str], where: str) -> n
         text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
         if cell is None or text not in known:
             shown = "empty" if cell is None else repr(cell)
-            raise DataError(f"{where}, row {at}: {shown}; needed one of {', '.join(list(known)[:20])}")
+            row = at if rows is None else rows[at]
+            raise DataError(f"{where}, row {row}: {shown}; needed one of {', '.join(list(known)[:20])}")
         found[at] = known[text]
     return found
 
@@ -144,13 +159,15 @@ def read_cells(cells: Sequence[Any], where: str) -> Cells:
         DataError: both kinds in one column, a number below 0 or no whole one.
     """
     given = [(at, cell) for at, cell in enumerate(cells) if cell is not None and cell != ""]
-    texts = [isinstance(cell, str) and not cell.lstrip("-").isdigit() for _, cell in given]
+    texts = [isinstance(cell, str) and not is_number(cell) for _, cell in given]
     if any(texts) and not all(texts):
         raise DataError(f"{where}: row numbers and paths in one column; choose one")
     if any(texts):
         return [None if cell is None or cell == "" else str(cell) for cell in cells]
     found = np.full(len(cells), -1, dtype=np.int64)
-    for at, cell in given:
+    for at, written in given:
+        # pandas writes the row numbers of a column with gaps as 3.0.
+        cell = float(written) if isinstance(written, str) and "." in written else written
         whole = isinstance(cell, str | int) or (isinstance(cell, float) and cell.is_integer())
         if not whole or isinstance(cell, bool) or int(cell) < 0:
             raise DataError(f"{where}, row {at}: {cell!r}; needed a row number from 0, a path, or nothing for absent")

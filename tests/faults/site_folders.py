@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from PIL import Image
 
+from fedmce.folders import strict_yaml
 from fedmce.folders.check import Report, check_folder
 from fedmce.folders.demands import Demands
 
@@ -41,11 +41,11 @@ class Folder:
     def array(self, name: str) -> Path:
         return self.path / "features" / f"{name}.npy"
 
-    def write(self) -> Folder:
+    def write(self, as_csv: bool = False) -> Folder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "features").mkdir(mode=0o700, exist_ok=True)
-        self.write_yaml(yaml.safe_dump(self.site, sort_keys=False))
-        self.write_table()
+        self.write_yaml(strict_yaml.dump(self.site))
+        self.write_csv() if as_csv else self.write_table()
         for name, values in self.arrays.items():
             np.save(self.array(name), values, allow_pickle=False)
         for name, content in self.files.items():
