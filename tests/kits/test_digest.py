@@ -85,3 +85,27 @@ def test_a_plan_travels_without_the_operator_s_folders_and_the_names_of_sites() 
     assert "operator" not in gone.to_json()
     assert (gone.out, gone.data_dir, gone.sites) == (None, None, None)
     assert plan_digest(gone) == plan_digest(here)
+
+
+@pytest.mark.slow
+def test_bundle_wheel_and_checkout_have_one_digest(tmp_path: Path) -> None:
+    import sys
+    import zipfile
+
+    from tests.packaging.build import copy_of_tree, run, wheel
+
+    tree = copy_of_tree(tmp_path / "fedmce-app")
+    run(
+        str(Path(sys.executable).with_name("flwr")),
+        "build",
+        cwd=tree,
+        FLWR_HOME=str(tmp_path / "h"),
+        HOME=str(tmp_path),
+    )
+    (bundle,) = tree.glob("*.fab")
+    built = wheel(tree, tmp_path / "dist")
+    for archive in (bundle, built):
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(tmp_path / archive.suffix)
+    assert app_digest(tmp_path / ".fab") == app_digest(tree)
+    assert app_digest(tmp_path / ".whl" / "fedmce" / "_app") == app_digest(tree)
