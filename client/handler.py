@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from client.kept import Kept
+from client.policy import Policy, admit, policy_of
 from client.profile import profile as profile_of
+from client.released import entry
 from client.rounds import Answer, answer
 from client.workplace import Workplace, folder_of, open_workplace, site_name
 from fedmce import __version__
@@ -27,6 +29,7 @@ from fedmce.flower_compat import (
     arrays_of,
 )
 from fedmce.models import Statistics
+from fedmce.privacy import Ledger
 from fedmce.site_errors import SiteError
 from fedmce.wire import MODEL, ORDER, REPORT, SHARED, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
 
@@ -53,6 +56,7 @@ def handle(message: Message, context: Context) -> Message:
 def _handle(message: Message, context: Context) -> Message:
     order, node = Order.from_record(message.content.config_records[ORDER]), dict(context.node_config)
     is_profile = message.metadata.message_type == PROFILE
+    admit(order, node, context.state)
     site = site_name(RunConfig.model_validate_json(order.config), node)
     if not is_profile and site != order.site:
         raise SiteError(
@@ -63,17 +67,33 @@ def _handle(message: Message, context: Context) -> Message:
     if kept is not None and folder is not None:
         kept.check_data(Path(folder), is_profile)
     place = open_workplace(order.config, site, folder)
-    records = _profile(place) if is_profile else _round(place, order, message, context, kept)
+    policy = policy_of(place, folder)
+    ledger = Ledger(Path(str(node["home"]))) if node.get("home") else None
+    records = (
+        _profile(place, order, policy, ledger)
+        if is_profile
+        else _round(place, order, message, context, kept, policy, ledger)
+    )
     records[STAMP] = ConfigRecord(stamp(site, order.round, order.base, text_sha256(order.config), __version__))
     return Message(RecordDict(records), reply_to=message)
 
 
-def _profile(place: Workplace) -> Records:
-    numbers, sums = profile_of(place)
+def _profile(place: Workplace, order: Order, policy: Policy, ledger: Ledger | None) -> Records:
+    numbers, sums = profile_of(place, policy)
+    if ledger is not None:
+        ledger.write(entry(place, order, policy, numbers, told=sums))
     return {STATISTICS: array_record(sums), REPORT: MetricRecord(numbers)}
 
 
-def _round(place: Workplace, order: Order, message: Message, context: Context, kept: Kept | None) -> Records:
+def _round(
+    place: Workplace,
+    order: Order,
+    message: Message,
+    context: Context,
+    kept: Kept | None,
+    policy: Policy,
+    ledger: Ledger | None,
+) -> Records:
     arrays = message.content.array_records
     scales = arrays_of(arrays[STATISTICS])
     try:
@@ -85,8 +105,10 @@ def _round(place: Workplace, order: Order, message: Message, context: Context, k
     if kept is not None:
         context.state = kept.before(order.round - 1 if order.train else order.round, context.state)
     shared = arrays_of(arrays[SHARED]) if SHARED in arrays else None
-    said = answer(place, order, arrays_of(arrays[MODEL]), statistics, context.state, shared)
+    said = answer(place, order, arrays_of(arrays[MODEL]), statistics, context.state, shared, policy)
     check_finite(said)
+    if ledger is not None:  # before anything leaves: what cannot be noted is not released
+        ledger.write(entry(place, order, policy, said.numbers, said.release, said.told))
     if kept is not None and order.train:
         kept.keep(order.round, context.state)
     records: Records = {REPORT: MetricRecord(said.numbers)}

@@ -1,19 +1,26 @@
-"""Round 0 at a site: what it holds, as counts and sums, nothing per row."""
+"""Round 0 at a site: what it holds, as counts and sums, nothing per row and nothing below the site's floors."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from client.policy import Policy, policy_of
 from client.workplace import Workplace
-from fedmce.contributions import size_counts, tells_patterns
+from fedmce.missingness import keep_modalities
 from fedmce.models import entry_sums, feature_sums
-from fedmce.subsets import pattern_codes
+from fedmce.privacy import Cohort, rounded, told_entries, told_sums
 from fedmce.wire import Arrays, Number
 
 
-def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
+def profile(place: Workplace, policy: Policy | None = None) -> tuple[dict[str, Number], Arrays]:
     """Counts of rows, modalities, patterns and classes, and the sums behind the normalisation.
+
+    With floors every count is rounded down, small patterns are merged into ``train.other``, and totals are made of what
+    is told; a modality of fewer than ``k_min`` rows is not told at all.
+
+    Args:
+        place: the site.
+        policy: of the site; default that of the plan alone.
 
     Returns:
         Numbers for the report (``rows``, ``validation_rows``, ``test_rows``, ``rows_by_modality`` in data set order,
@@ -21,55 +28,52 @@ def profile(place: Workplace) -> tuple[dict[str, Number], Arrays]:
         ``class_rows``) and arrays ``<modality>/total|square|count`` over observed training entries; with
         ``model.absent=mean_input`` and ``knn_input`` also ``entry_total|entry_count`` for every entry by itself.
     """
-    rows = place.train
+    policy = policy or policy_of(place)
+    floors = policy.floors
+    seen = keep_modalities(place.train, place.names, policy.told)
     numbers: dict[str, Number] = {
-        "rows": rows.rows,
-        "validation_rows": place.validation.rows,
-        "test_rows": place.test.rows if place.test is not None else 0,
-        "rows_by_modality": [int(n) for n in rows.available.sum(axis=0)],
-        "class_rows": [int(n) for n in np.bincount(rows.targets, minlength=len(place.task.classes))],
+        "rows": policy.train.rows,
+        "validation_rows": rounded(place.validation.rows, floors),
+        "test_rows": rounded(place.test.rows, floors) if place.test is not None else 0,
+        "rows_by_modality": list(policy.train.rows_by_modality),
+        "class_rows": [rounded(int(n), floors) for n in np.bincount(seen.targets, minlength=len(place.task.classes))],
     }
-    numbers |= _named("train", availability_counts(rows.available, place))
-    if place.heldout is not None:
-        # As the network of this site sees them: it has no components for what no training row holds.
-        usable = rows.available.any(axis=0) | place.config.aggregation.whole_model
-        seen = place.heldout.available & usable
-        numbers |= _named("heldout", availability_counts(seen[seen.any(axis=1)], place))
+    numbers |= _named("train", availability_counts(policy.train))
+    if policy.heldout is not None:
+        numbers |= _named("heldout", availability_counts(policy.heldout))
+    if policy.train.other:
+        numbers["train.other"] = policy.train.other
     arrays: Arrays = {}
     for modality in place.modalities:
-        sums = feature_sums(rows.values[modality.name], modality)
+        values = place.train.values[modality.name]
+        raw = feature_sums(values, modality)
+        sums = told_sums(raw, modality, floors)
         arrays[f"{modality.name}/total"] = sums.total
         arrays[f"{modality.name}/square"] = sums.square
         arrays[f"{modality.name}/count"] = sums.count
         if place.spec.needs_blank:
-            entries = entry_sums(rows.values[modality.name])
+            entries = told_entries(entry_sums(values), raw, floors)
             arrays[f"{modality.name}/entry_total"] = entries.total
             arrays[f"{modality.name}/entry_count"] = entries.count
     return numbers, arrays
 
 
-def availability_counts(available: npt.NDArray[np.bool_], place: Workplace) -> dict[str, list[int]]:
+def availability_counts(told: Cohort) -> dict[str, list[int]]:
     """Rows by what they hold.
-
-    Args:
-        available: bool ``(rows, modalities)``.
-        place: its data set decides which counts.
 
     Returns:
         ``size.modality, size.size, size.rows``: rows per modality and number of modalities held; and, where
         every subset is predicted, ``patterns, pattern_rows``. With many modalities a pattern is nearly a
         row of its own, so patterns do not travel.
     """
-    sizes = size_counts(available)
-    keys = sorted(sizes)
+    keys = sorted(told.sizes)
     found = {
         "size.modality": [bit for bit, _ in keys],
         "size.size": [size for _, size in keys],
-        "size.rows": [sizes[key] for key in keys],
+        "size.rows": [told.sizes[key] for key in keys],
     }
-    if tells_patterns(place.config.contributions, len(place.names)):
-        codes, counts = np.unique(pattern_codes(available), return_counts=True)
-        found |= {"patterns": codes.tolist(), "pattern_rows": counts.tolist()}
+    if told.patterns is not None:
+        found |= {"patterns": list(told.patterns), "pattern_rows": list(told.patterns.values())}
     return found
 
 

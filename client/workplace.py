@@ -17,6 +17,7 @@ import torch
 
 import fedmce.data as data
 from client.heldout import heldout_rows, take_rows, without
+from fedmce.config.privacy import PrivacyConfig
 from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset, Modality, Split, Task
 from fedmce.data.folders import is_elsewhere
@@ -59,6 +60,7 @@ class Workplace:
     unmasked: ObservedRows | None = None
     heldout: ObservedRows | None = None
     test: ObservedRows | None = None
+    policies: dict[PrivacyConfig, object] = field(default_factory=dict)  # of client.policy, made once
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
     _private: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
@@ -137,7 +139,7 @@ class Workplace:
         return self._device_rows[key]
 
 
-def site_name(config: RunConfig, node: dict[str, object]) -> str:
+def site_name(config: RunConfig, node: Mapping[str, object]) -> str:
     """The site that a node stands for: its own word, that of its folder, or its place in the list of sites."""
     if "site" in node:
         return str(node["site"])
@@ -194,7 +196,7 @@ def open_workplace(config_json: str, site: str, folder: str | None = None) -> Wo
         validation=_masked(dataset, config, site, "validation"),
         unmasked=unmasked,
         heldout=heldout,
-        test=_test_rows(dataset, config, site) if config.is_personal or folder is not None else None,
+        test=_test_rows(dataset, config, site) if config.scores_at_sites or folder is not None else None,
     )
 
 
@@ -229,6 +231,6 @@ def _test_rows(dataset: FederatedDataset, config: RunConfig, site: str) -> Obser
     everybody = participants(config, dataset.sites)
     # Where each site opens its own folder the others have no rows here, and strangers score themselves.
     here = [name for name in everybody if dataset.sites[name].sample_ids]
-    strangers = [name for name in here if not (dataset.sites[name].split == "train").any()]
+    strangers = [name for name in here if not (dataset.sites[name].split == "train").any() and config.is_personal]
     rows = [dataset.sites[name] for name in sorted({site, *strangers})]
     return join_rows(site, [observe(r, SiteMask(r.sample_ids, r.available), dataset.modalities, "test") for r in rows])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from flwr.serverapp import Grid
 
-from fedmce.config.schema import ContributionsConfig, RunConfig
+from fedmce.config.schema import RunConfig
 from fedmce.errors import NetworkError, RunError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, Node, RecordDict, arrays_of, connected, payload_bytes
 from fedmce.models import NetworkSpec
@@ -95,7 +95,7 @@ class Register:
         for message in messages:
             node_id, reply = message.metadata.dst_node_id, by_message.get(message.metadata.message_id)
             try:
-                profile = _read(node_id, reply, self._spec, self._config.contributions)
+                profile = _read(node_id, reply, self._spec, self._config)
                 self._check_identity(profile.site, nodes[node_id], found)
             except WireError as error:
                 found.refused[node_id] = str(error)
@@ -192,7 +192,7 @@ def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
         )
 
 
-def _read(node: int, reply: Message | None, spec: NetworkSpec, contributions: ContributionsConfig) -> SiteProfile:
+def _read(node: int, reply: Message | None, spec: NetworkSpec, config: RunConfig) -> SiteProfile:
     if reply is None:
         raise WireError("a node did not answer in time")
     if reply.has_error():
@@ -201,7 +201,8 @@ def _read(node: int, reply: Message | None, spec: NetworkSpec, contributions: Co
     if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
         raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")
     try:
-        return read_profile(node, stamps[STAMP], reports[REPORT], arrays_of(sums[STATISTICS]), spec, contributions)
+        numbers, arrays = reports[REPORT], arrays_of(sums[STATISTICS])
+        return read_profile(node, stamps[STAMP], numbers, arrays, spec, config.contributions, config.privacy)
     except WireError:
         raise
     except Exception as error:  # bytes that are no arrays, numbers that are none

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedmce.config.schema import ContributionsConfig, RunConfig
+from fedmce.config.schema import ContributionsConfig, PrivacyConfig, RunConfig
 from fedmce.contributions import prior_value, tells_patterns
 from fedmce.errors import WireError
 from fedmce.models import (
@@ -35,10 +35,12 @@ class RowCounts:
     Attributes:
         patterns: rows per availability pattern (code); None where sites do not tell them.
         sizes: rows per (modality bit, modalities that the row holds).
+        other: rows of patterns that are too small to be told; in no other count but the totals.
     """
 
     patterns: dict[int, int] | None
     sizes: dict[tuple[int, int], int]
+    other: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,14 @@ def read_profile(
     sums: Arrays,
     spec: NetworkSpec,
     contributions: ContributionsConfig,
+    floors: PrivacyConfig | None = None,
 ) -> SiteProfile:
-    """Check a profile reply. Raises :class:`WireError` if counts or shapes do not fit together."""
+    """Check a profile reply. Raises :class:`WireError` if counts or shapes do not fit together.
+
+    With floors the parts of a count may be too small to be told, so that they need not add up to it, and a count that
+    is finer than the floors let any site tell is refused: nobody here wants to know it.
+    """
+    floors = floors or PrivacyConfig.model_validate({})
     site = str(stamp.get("site", ""))
     told = tells_patterns(contributions, len(spec.names))
     try:
@@ -107,13 +115,17 @@ def read_profile(
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"profile of site {site!r}: {error}; the layout of the profile reply is needed") from error
     counts = [found.rows, found.validation_rows, found.test_rows, *by_modality, *found.class_rows]
-    held = [sum(n for (m, _), n in found.train.sizes.items() if m == bit) for bit in range(len(by_modality))]
+    parts = [n for rows in (found.train, found.heldout) if rows for n in (*(rows.patterns or {}).values(), rows.other)]
+    fine = [n for n in (*counts, *parts) if n % floors.count_step or 0 < n < floors.k_min]
+    if fine:
+        raise WireError(
+            f"profile of site {site!r}: tells counts finer than privacy.count_step={floors.count_step} and "
+            f"k_min={floors.k_min} allow; the site runs another version or another plan"
+        )
     if (
         min(counts) < 0
         or max(by_modality) > found.rows
-        or held != by_modality
-        or (found.train.patterns is not None and sum(found.train.patterns.values()) != found.rows)
-        or sum(found.class_rows) != found.rows
+        or not _adds_up(found, by_modality, floors)
         or not all(_fit(rows, len(spec.names)) for rows in (found.train, found.heldout) if rows is not None)
     ):
         raise WireError(
@@ -147,7 +159,24 @@ def _row_counts(rows: str, report: Mapping[str, Any], told: bool) -> RowCounts:
     if not told:
         return RowCounts(None, sizes)
     codes, counts = (report.get(f"{rows}.{name}", ()) for name in ("patterns", "pattern_rows"))
-    return RowCounts(dict(zip(map(int, codes), map(int, counts), strict=True)), sizes)
+    return RowCounts(
+        dict(zip(map(int, codes), map(int, counts), strict=True)), sizes, int(report.get(f"{rows}.other", 0))
+    )
+
+
+def _adds_up(found: SiteProfile, by_modality: list[int], floors: PrivacyConfig) -> bool:
+    """Rows, modalities, patterns and classes tell the same rows, as far as floors let them."""
+    train = found.train
+    held = [sum(n for (m, _), n in train.sizes.items() if m == bit) for bit in range(len(by_modality))]
+    merged = train.other
+    if merged < 0 or (train.patterns is not None and sum(train.patterns.values()) + merged != found.rows):
+        return False
+    if floors.is_open:
+        return held == by_modality and merged == 0 and sum(found.class_rows) == found.rows
+    # Each part was rounded down by itself, and what no pattern tells is missing in all of them.
+    parts = len(train.patterns or train.sizes) + 1
+    most = found.rows + parts * (floors.count_step - 1) + floors.k_min - 1
+    return all(told <= whole for told, whole in zip(held, by_modality, strict=True)) and sum(found.class_rows) <= most
 
 
 def _fit(rows: RowCounts, modalities: int) -> bool:
@@ -231,12 +260,17 @@ class Roster:
     @property
     def empty_value(self) -> float:
         """v(nothing): value of always answering the shares of the classes, for accuracy the most frequent one."""
-        return prior_value(self.value, np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
+        return prior_value(self.value, self._class_rows())
 
     @property
     def empty_accuracy(self) -> float:
         """Accuracy of always naming the most frequent class."""
-        return prior_value("accuracy", np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist())
+        return prior_value("accuracy", self._class_rows())
+
+    def _class_rows(self) -> list[int]:
+        """Rows per class over all sites; one of each where no site may tell any of them."""
+        told: list[int] = np.sum([p.class_rows for p in self.profiles.values()], axis=0).tolist()
+        return told if any(told) else [1] * len(told)
 
     def statistics(self, spec: NetworkSpec) -> dict[str, Statistics]:
         """Pooled mean and standard deviation per modality; the mean of each entry where it stands in for gaps."""

@@ -312,6 +312,15 @@ class RunConfig(Section):
         told = self.aggregation
         return bool(told.private) or told.rule != "mean" or told.finetune_epochs > 0
 
+    @property
+    def scores_at_sites(self) -> bool:
+        """Test rows are scored where they lie: sites end with own models, or floors or places keep rows from the server.
+
+        On folders with floors this holds for a simulation too, so that it reports what a run between sites would.
+        """
+        own = isinstance(self.dataset, FoldersConfig) and (self.dataset.path is None or not self.privacy.is_open)
+        return self.is_personal or own
+
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
         for problem in server_problems(self):

@@ -120,11 +120,18 @@ class RowPlan:
     subset: Codes
     _groups: tuple[_Group, ...]
 
-    def shares(self, value: Floats) -> ShareTable:
-        """Contributions of the planned rows from the values of the pairs ``(pairs,)``."""
+    def shares(self, value: Floats, kept: npt.NDArray[np.bool_] | None = None) -> ShareTable:
+        """Contributions of the planned rows.
+
+        Args:
+            value: of the pairs, ``(pairs,)``.
+            kept: rows that count, bool ``(rows,)``; None = all.
+        """
         table = ShareTable(self.index)
         for group in self._groups:
-            table.add(group.held, group.design.read(value[group.pair]).mean(axis=1))
+            phi = group.design.read(value[group.pair]).mean(axis=1)
+            here = slice(None) if kept is None else kept[self.row[group.pair[:, 0]]]
+            table.add(group.held[here], phi[here])
         return table
 
 

@@ -6,7 +6,7 @@ from fedmce.privacy.floors import REASONS, Behind, Reason, effective, held_back,
 from fedmce.privacy.ledger import Block, Entry, Ledger, read_ledger
 from fedmce.privacy.noise import length, noised
 from fedmce.privacy.sums import told_entries, told_sums
-from fedmce.privacy.told import told_cells, told_losses, told_tally
+from fedmce.privacy.told import told_cells, told_losses, told_seconds, told_tally
 
 __all__ = [
     "REASONS",
@@ -32,6 +32,7 @@ __all__ = [
     "told_losses",
     "told_modalities",
     "told_rows",
+    "told_seconds",
     "told_sums",
     "told_tally",
 ]

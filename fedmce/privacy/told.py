@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 
 from fedmce.config.privacy import PrivacyConfig
 from fedmce.contributions import ShareTable, Tally, ValueTable
@@ -101,3 +102,8 @@ def told_losses(
         for name, value in losses.items()
         if behind[name] >= floors.metric_rows
     }
+
+
+def told_seconds(seconds: float, step_s: float, floors: PrivacyConfig) -> float:
+    """Time that work took, up to the next multiple of ``step_s``: exact times tell rows."""
+    return seconds if floors.is_open else ceil(seconds / step_s) * step_s
