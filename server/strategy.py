@@ -104,7 +104,6 @@ class ComponentStrategy(Strategy):
         self._sent: list[Sent] = []
         self._gate = RoundGate(())
         self._committed: ArrayRecord | None = None
-        self.audit_head = ""  # newest line of the audit log; sites note it in their ledgers
         self.asked: tuple[str, ...] | None = None  # by the round loop; None = every site of the roster
         self.ttl_s: float | None = None  # how long a message is worth answering; None = Flower's default
         self.audit_head = ""  # newest durable line of the audit log, for the sites' ledgers; empty = not told
@@ -184,7 +183,6 @@ class ComponentStrategy(Strategy):
         ]
         state = replace(self.state, model=model)
         self._letters.ask(asked)
-        self._letters.audit_head = self.audit_head
         self._letters.audit_head = self.audit_head
         write, times = self._letters.write, (self.ttl_s, self.budget_s)
         self._sent = [write(task, site, server_round, state, arrays, *times) for site in asked]
