@@ -47,6 +47,7 @@ class AuditLog:
         self.path, self.head, self._boot, self._clock = path, head, boot, clock
         self._files: Files = files if files is not None else Disk()
         self.on_full = on_full
+        self.flushed: Head | None = None
         self._is_doubtful = False
         self._is_new = self._files.kind(path) is None
         if self._is_new != (head is None):
@@ -93,7 +94,7 @@ class AuditLog:
         else:
             self._is_doubtful = True
             self._files.sync(self.path)
-        self._is_doubtful = False
+        self._is_doubtful, self.flushed = False, self.head
         if self._is_new:
             self._files.sync_folder(self.path.parent)
             self._is_new = False

@@ -39,6 +39,9 @@ class ExchangeConfig(Section):
     spool_above_mb: float = Field(
         256.0, gt=0, description="replies of a round beyond this wait in files until they are averaged"
     )
+    commit_every: int = Field(
+        1, ge=0, description="rounds between two commits to the folder state/, from where a run resumes; 0 = never"
+    )
     refuse_copies: bool = Field(
         False, description="refuse an update that equals another site's of the same round to the byte"
     )

@@ -341,6 +341,7 @@ class RunConfig(Section):
         """sha256 of what decides the numbers: all but name, places, order of sites and engine."""
         tree: dict[str, Any] = self.model_dump(mode="json", exclude={"name", "out", "data_dir", "engine", "sites"})
         tree["sites"] = sorted(self.sites) if self.sites is not None else None
+        del tree["exchange"]["commit_every"]
         if self.dataset.name == "folders":
             del tree["dataset"]["path"]  # a place, as data_dir is
         return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

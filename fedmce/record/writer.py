@@ -39,11 +39,14 @@ class RecordWriter:
     def write(self, event: str, **fields: Any) -> Row:
         """Append one row; it is flushed before this returns, so a killed run keeps all whole events."""
         row: Row = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds")} | strict(fields)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False, separators=(",", ":")) + "\n")
+        self._append(json.dumps(row, allow_nan=False, separators=(",", ":")) + "\n")
         if self._observer is not None:
             self._observer(row)
         return row
+
+    def _append(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
 
 def read_record(folder: Path) -> list[Row]:

@@ -7,7 +7,7 @@ refuse (a generator of messages) this one refuses too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ class InProcessGrid(Grid):
         client_app: answers every message.
         nodes: number of nodes; ids 1..nodes, ``partition-id`` 0..nodes-1 as in Flower's simulation.
         run: Flower's description of the run.
+        out: run folder, where sites leave the traces of failures; empty = stderr.
     """
 
-    def __init__(self, client_app: ClientApp, nodes: int, run: Any) -> None:
+    def __init__(self, client_app: ClientApp, nodes: int, run: Any, out: str = "") -> None:
         self._app, self._run = client_app, run
         self._contexts = {
             node: Context(
@@ -39,11 +40,21 @@ class InProcessGrid(Grid):
                 node_id=node,
                 node_config={"partition-id": node - 1, "num-partitions": nodes},
                 state=RecordDict(),
-                run_config={},
+                run_config={"out": out} if out else {},
             )
             for node in range(1, nodes + 1)
         }
         self._numbers, self._replies = itertools.count(1), dict[str, Message]()
+
+    @property
+    def kept(self) -> dict[int, RecordDict]:
+        """What each node keeps, by its id; committed with the round, since no node outlives this process."""
+        return {node: context.state for node, context in self._contexts.items()}
+
+    def restore(self, kept: Mapping[int, RecordDict]) -> None:
+        """Give the nodes back what they kept."""
+        for node, state in kept.items():
+            self._contexts[node].state = state
 
     def set_run(self, run: Any) -> None:
         """Take Flower's description of the run."""
@@ -98,7 +109,7 @@ def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], No
     from server.app import build_app
 
     with identity(RUN_ID) as description:
-        grid = InProcessGrid(client_app, len(sites), description)
+        grid = InProcessGrid(client_app, len(sites), description, str(folder))
         settings: dict[str, Any] = {"config-path": str(folder / "config.yaml"), "overrides": "", "out": str(folder)}
         context = Context(run_id=RUN_ID, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
         build_app(observer)(grid, context)

@@ -40,6 +40,8 @@ def run_cell(job: Job) -> dict[str, Any]:
 
     code = code_sha256()
     config = config_from_json(job.config)
+    # A cell that dies is run again from its beginning, so that nothing of it need stay on a disk.
+    config = config.model_copy(update={"exchange": config.exchange.model_copy(update={"commit_every": 0})})
     with tempfile.TemporaryDirectory(prefix="fedmce-cell-") as name:
         folder = Path(name) / "run"
         engines.run(config, folder, lambda row: None)
