@@ -154,21 +154,22 @@ def _join(
 def _reduce(plan: Plan, values: Matrix, share: Matrix | None) -> Matrix:
     """One number per entry, of ``(entries, holders)`` values."""
     holders = values.shape[1]
+    total: Matrix = np.zeros(len(values))
     if share is not None:
         if holders == 1:
             return values[:, 0]
-        total = np.zeros(len(values))
         for column in range(holders):  # in order of names, as the plain mean adds
             total += share[column] * values[:, column]
-        return total / sum(share.tolist())
+        total /= sum(share.tolist())
+        return total
     values.sort(axis=1)
     if plan.reduction == "median":
         return (values[:, (holders - 1) // 2] + values[:, holders // 2]) / 2
     kept = values[:, plan.trimmed : holders - plan.trimmed]
-    total = np.zeros(len(values))
     for column in range(kept.shape[1]):
         total += kept[:, column]
-    return total / kept.shape[1]
+    total /= kept.shape[1]
+    return total
 
 
 def limited_step(old: Arrays, new: Floats, limits: Mapping[str, float]) -> tuple[Floats, dict[str, float]]:
@@ -188,7 +189,7 @@ def limited_step(old: Arrays, new: Floats, limits: Mapping[str, float]) -> tuple
     }
     stepped = dict(new)
     for key, value in new.items():
-        if is_parameter(key) and (factor := factors.get(norm_group(key))) is not None:
+        if (factor := factors.get(norm_group(key))) is not None:  # none of a statistic: it is a group by itself
             base = np.asarray(old[key]).astype(np.float64)
             stepped[key] = np.asarray(base + factor * (value - base), dtype=np.float32)
     return stepped, factors

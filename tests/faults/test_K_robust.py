@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from client.app import app as client_app
 from fedmce.cli.bearable import bearable_lines
+from fedmce.cli.progress import progress
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
 from fedmce.flower_compat import identity
@@ -93,6 +95,15 @@ def test_K05_components_that_stay_at_sites_are_left_out_and_shared_arrays_are_wa
 def test_K05_robust_rules_and_states_per_site_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="robust rules join changes of one common state"):
         made_config("fedmsplit", aggregation__robust__rule="median")
+
+
+def test_K05_the_table_is_shown_before_the_first_round_and_not_when_quiet() -> None:
+    row = {"component": "fusion", "holders": 2, "rule": "clip", "liars": 0, "warning": "median needs 3 holders"}
+    for quiet in (False, True):
+        stream = io.StringIO()
+        with progress(1, is_quiet=quiet, stream=stream) as show:
+            show({"event": "start", "bearable": [row]})
+        assert ("warning: fusion: median needs 3 holders" in stream.getvalue()) is not quiet
 
 
 def test_K05_a_long_table_is_cut_and_says_so() -> None:
