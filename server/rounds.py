@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Protocol
 
@@ -23,14 +23,13 @@ from server.committed.keeper import Keeper
 from server.committed.kill import kill_point
 from server.detail import evaluation_fields
 from server.exchange import Clock, Wait, Waited, collect
-from server.gate import Accepted
+from server.gate import Accepted, Refused, Strike, strike_of
 from server.probes import Probes
 from server.profile_round import Register
 from server.strategy import ComponentStrategy, RoundOutcome
 from server.trust import claim_rows
 
 LEAST_AUTO_S, AUTO_FACTOR, AUTO_ROUNDS = 60.0, 3.0, 5
-FAILED = ("site_error", "transport")  # an error came in place of an update
 
 
 class Scorer(Protocol):
@@ -49,11 +48,13 @@ class Progress:
         attendance: what is held against sites.
         durations: seconds that the last good rounds waited, for ``exchange.deadline=auto``.
         voids: void rounds in a row.
+        left_out: granted components that a site left out of its last reply; twice running is a strike.
     """
 
     attendance: Attendance = field(default_factory=Attendance)
     durations: tuple[float, ...] = ()
     voids: int = 0
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def deadline(self, config: ExchangeConfig) -> float:
         """Seconds that the next round may wait: the median, so that one odd round changes little."""
@@ -61,20 +62,32 @@ class Progress:
             return config.deadline_s
         return min(max(AUTO_FACTOR * median(self.durations), LEAST_AUTO_S), config.deadline_s)
 
-    def after(self, number: int, conduct: dict[str, Conduct], seconds: float, void: bool) -> Progress:
-        """The same after a round."""
+    def after(
+        self,
+        number: int,
+        conduct: dict[str, Conduct],
+        seconds: float,
+        void: bool,
+        left_out: Mapping[str, Collection[str]] | None = None,
+    ) -> Progress:
+        """The same after a round; ``left_out`` are components that accepted replies did not hold."""
         durations = self.durations if void else (*self.durations, seconds)[-AUTO_ROUNDS:]
-        return Progress(self.attendance.after(number, conduct), durations, self.voids + 1 if void else 0)
+        told = self.left_out | {site: tuple(sorted(names)) for site, names in (left_out or {}).items()}
+        fresh = {site: names for site, names in told.items() if names}
+        return Progress(self.attendance.after(number, conduct), durations, self.voids + 1 if void else 0, fresh)
 
     def to_json(self) -> dict[str, Any]:
         """For the committed state."""
-        return {"attendance": self.attendance.to_json(), "durations": list(self.durations), "voids": self.voids}
+        left_out = {site: list(names) for site, names in sorted(self.left_out.items())}
+        beside = {"durations": list(self.durations), "voids": self.voids, "left_out": left_out}
+        return {"attendance": self.attendance.to_json(), **beside}
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Progress:
         """Inverse of :meth:`to_json`."""
         durations = tuple(float(seconds) for seconds in tree["durations"])
-        return cls(Attendance.from_json(tree["attendance"]), durations, int(tree["voids"]))
+        left_out = {site: tuple(names) for site, names in tree.get("left_out", {}).items()}
+        return cls(Attendance.from_json(tree["attendance"]), durations, int(tree["voids"]), left_out)
 
 
 class RoundLoop:
@@ -136,7 +149,9 @@ class RoundLoop:
         asked = self._whom_to_ask(number)
         waited, arrays, handling_s = self._train(number, asked, arrays)
         outcome = _outcome(strategy)
-        self.progress = self.progress.after(number, conduct_of(outcome, waited), waited.seconds, outcome.void)
+        conduct = conduct_of(outcome, waited, self.progress.left_out)
+        left_out = {site: reply.left_out for site, reply in outcome.accepted.items()}
+        self.progress = self.progress.after(number, conduct, waited.seconds, outcome.void, left_out)
         self._probe()
         fields: dict[str, Any] | None = None
         is_scored = number % config.evaluate_every == 0 or number == config.rounds
@@ -274,16 +289,25 @@ class RoundLoop:
         self._strategy.aggregate_evaluate(number, ())
 
 
-def conduct_of(outcome: RoundOutcome, waited: Waited) -> dict[str, Conduct]:
-    """What each asked site did, for its standing."""
-    found: dict[str, Conduct] = {}
+def conduct_of(
+    outcome: RoundOutcome, waited: Waited, left_out: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Conduct]:
+    """What each asked site did, for its standing.
+
+    Args:
+        outcome: of the round.
+        waited: whether the goal was met without those who are late.
+        left_out: components that each site left out of its last reply.
+    """
+    before, found = left_out or {}, dict[str, Conduct]()
+    of_strike: dict[Strike, Conduct] = {"none": "surplus", "liveness": "failed", "content": "content"}
     for site, verdict in outcome.verdicts.items():
-        if isinstance(verdict, Accepted):
-            found[site] = "good"
-        elif verdict.reason == "late":
+        told = strike_of(verdict, frozenset(before.get(site, ())))
+        found[site] = of_strike[told]
+        if isinstance(verdict, Refused) and verdict.reason == "late":
             found[site] = "surplus" if waited.met else "late"
-        else:
-            found[site] = "failed" if verdict.reason in FAILED else "content"
+        elif isinstance(verdict, Accepted) and told == "none":
+            found[site] = "good"
     return found
 
 
@@ -330,7 +354,10 @@ def round_fields(outcome: RoundOutcome) -> dict[str, Any]:
             "losses": reply.losses if reply else {},
             "update_size": outcome.update_sizes.get(site, {}),
         }
+        if reply is not None and reply.notes:
+            sites[site]["notes"] = [asdict(note) for note in reply.notes]
     insight = outcome.insight
+    strays = [{"site": stray.site, **asdict(stray.refused)} for stray in outcome.strays]
     return {
         "sites": sites,
         "weights": outcome.weights,
@@ -340,7 +367,7 @@ def round_fields(outcome: RoundOutcome) -> dict[str, Any]:
         "contributions_by_site_se": insight.standard_errors_by_site if insight else {},
         "quality": insight.quality if insight else {},
         "claims": claim_rows(outcome.claims),
-    } | ({"robust": outcome.robust} if outcome.robust else {})
+    } | {name: value for name, value in (("robust", outcome.robust), ("strays", strays)) if value}
 
 
 def _site_seconds(outcome: RoundOutcome) -> dict[str, float]:

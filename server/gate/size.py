@@ -7,7 +7,7 @@ from collections.abc import Collection
 from math import prod
 
 from fedmce.contributions import is_exact
-from fedmce.flower_compat import ArrayRecord, RecordDict
+from fedmce.flower_compat import Array, ArrayRecord, RecordDict
 from fedmce.subsets import PANEL
 from fedmce.wire import STATISTICS
 from server.gate.expectation import Expectation, Shape
@@ -42,16 +42,17 @@ def declared_bytes(content: RecordDict, most: int) -> int:
     total = 0
     for name, record in content.items():
         total += len(name)
-        is_array = isinstance(record, ArrayRecord)
         for key, value in record.items():
-            total += len(key) + (len(value.data) if is_array else value_bytes(value, most))
+            total += len(key) + value_bytes(value, most)
             if total > most:
                 return total
     return total
 
 
 def value_bytes(value: object, most: int) -> int:
-    """Bytes of a value of a record: 8 per number, texts as UTF-8; a list of more texts than ``most`` is not read."""
+    """Bytes of a value of a record: arrays as sent, 8 per number, texts as UTF-8; a list of more texts than ``most`` is not read."""
+    if isinstance(value, Array):
+        return len(value.data)
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
     if isinstance(value, bytes):
@@ -65,11 +66,7 @@ def value_bytes(value: object, most: int) -> int:
 
 def content_bytes(content: RecordDict) -> int:
     """Bytes of values without names, as the record of a run counts them."""
-    return sum(
-        len(value.data) if isinstance(record, ArrayRecord) else value_bytes(value, sys.maxsize)
-        for record in content.values()
-        for value in record.values()
-    )
+    return sum(value_bytes(value, sys.maxsize) for record in content.values() for value in record.values())
 
 
 def bytes_by_component(content: RecordDict, known: Collection[str] | None = None) -> dict[str, int]:
