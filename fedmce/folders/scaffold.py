@@ -74,6 +74,5 @@ def _line(text: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """As YAML on one line, in quotes where it would else be read as something else."""
-    text = strict_yaml.dump(value, one_line=True).strip()
-    return text.removesuffix("...").strip()
+    """As YAML inside ``{...}``, in quotes where it would else be read as something else."""
+    return strict_yaml.dump([value], one_line=True).strip()[1:-1]
