@@ -26,10 +26,11 @@ from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from fedmce.scope import nodes, participants
-from server.profile_round import ProfileRound, Register, profile_round
+from server.committed.keeper import Keeper, open_keeper
+from server.profile_round import Introductions, ProfileRound, Register, profile_round
 from server.referee import ServerRows
 from server.robustness import bearable_fields
-from server.rounds import RoundLoop
+from server.rounds import Progress, RoundLoop
 from server.scoring import TestRows
 from server.state import first_state
 from server.strategy import ComponentStrategy
@@ -40,12 +41,14 @@ LIBRARIES = ("flwr", "torch", "numpy", "pydantic", "hydra-core", "safetensors")
 def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | None = None) -> None:
     """Train across the grid's nodes and leave the record, the model and the result in ``folder``.
 
-    Whatever ends the run, the record is closed by an ``end`` event that says how.
+    A run of which rounds are committed in ``folder`` goes on after the last. Whatever ends the run, the record is
+    closed by an ``end`` event that says how, unless the state folder could not be taken: then it is another server's.
     """
-    record = RecordWriter(folder, observer)
-    began = time.perf_counter()
+    keeper = open_keeper(folder, config, grid)
+    began = time.perf_counter() - keeper.seconds
+    record = keeper.record(folder, observer)
     try:
-        _federate(grid, config, folder, record)
+        _federate(grid, config, folder, record, keeper)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         reason = "" if status == "interrupted" else f"{type(error).__name__}: {error}"
@@ -53,12 +56,14 @@ def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | N
         record.write(
             "end", status=status, reason=reason, exit_code=code, rounds_done=_rounds_done(folder), total_s=seconds
         )
+        keeper.close(status)
         raise
     record.write("end", status="finished", reason="", rounds_done=config.rounds, total_s=time.perf_counter() - began)
+    keeper.close("finished")
     write_result(folder, build_result(read_record(folder)))
 
 
-def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter) -> None:
+def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter, keeper: Keeper) -> None:
     torch.set_num_threads(config.training.threads)
     dataset = data.dataset_of(config)
     sites = participants(config, dataset.sites)
@@ -69,17 +74,25 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter)
     shared = shared_part(config, sites)
     is_deployed = config.engine.name == "deployed"
     register = Register(grid, shared, spec, sites if is_deployed else ())
+    found = keeper.found
+    if found is not None and is_deployed:
+        register.known = Introductions(found.profiles, keys=found.keys)  # who is not there now may come back
     profiled = profile_round(register, shared, spec, len(nodes(shared, sites)), strict=not is_deployed)
     roster = profiled.roster
-    _record_start(record, config, dataset, masks, profiled)
-    statistics = roster.statistics(spec)
+    if found is None:
+        _record_start(record, config, dataset, masks, profiled)
+    statistics = roster.statistics(spec) if found is None else found.statistics
+    keeper.begin(statistics, lambda: register.known.keys)
     by_server = config.contributions.source == "server"
     referee = ServerRows(dataset, config, spec, statistics) if by_server else None
-    strategy = ComponentStrategy(shared, spec, roster, statistics, first_state(config, spec), referee)
+    state = first_state(config, spec) if found is None else found.state
+    strategy = ComponentStrategy(shared, spec, roster, statistics, state, referee)
     # Models and rows that only a site has are scored where they are.
     tests = None if config.scores_at_sites else TestRows(dataset, config, spec, statistics, roster.empty_value)
     score = tests.score if tests else None
-    RoundLoop(grid, strategy, record, score, dataset.task.metric, register if is_deployed else None).run()
+    late = register if is_deployed else None
+    progress = Progress.resumed(found.progress, config.exchange) if found is not None else None
+    RoundLoop(grid, strategy, record, score, dataset.task.metric, late, progress, keeper=keeper).run()
     save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 
 

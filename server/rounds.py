@@ -89,6 +89,12 @@ class Progress:
         left_out = {site: tuple(names) for site, names in tree.get("left_out", {}).items()}
         return cls(Attendance.from_json(tree["attendance"]), durations, int(tree["voids"]), left_out)
 
+    @classmethod
+    def resumed(cls, tree: dict[str, Any], config: ExchangeConfig) -> Progress:
+        """What a resumed run goes on with: one that stopped for void rounds may try as many again."""
+        found = cls.from_json(tree)
+        return replace(found, voids=0) if found.voids >= config.void_limit else found
+
 
 class RoundLoop:
     """Runs all rounds that are left and the final scoring.

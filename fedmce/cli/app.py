@@ -82,9 +82,17 @@ def run(
     overrides: OVERRIDES = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the result is still printed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    accept_rollback: Annotated[
+        bool, typer.Option("--accept-rollback", help="With resume=RUN: pass over a damaged newest round.")
+    ] = False,
 ) -> None:
-    """Train and evaluate a federation, write its run folder, print the scores."""
+    """Train and evaluate a federation, write its run folder, print the scores; resume=RUN goes on with one."""
     with door(as_json) as out:
+        from fedmce.cli.resume import is_resume, resume
+
+        if is_resume(overrides or []) or accept_rollback:
+            resume(overrides or [], out, is_quiet=quiet, accept_rollback=accept_rollback)
+            return
         from fedmce.cli.run import run as run_once
 
         run_once(overrides or [], out, is_quiet=quiet)

@@ -42,7 +42,7 @@ def load_config(overrides: Sequence[str] = ()) -> RunConfig:
     chosen = (f"{group}={choice}" for group, choice in sorted(choices.items()) if choice is not None)
     tree = deepcopy(_composed(root, tuple(chosen), presets))
     for edit in edits:
-        messages += _apply(edit, tree)
+        messages += apply_edit(edit, tree)
     try:
         config = RunConfig.model_validate(_resolved(tree))
     except ValidationError as error:
@@ -124,7 +124,7 @@ def _composed(root: Path, choices: tuple[str, ...], presets: tuple[PresetFile, .
     return {preset.group: preset.label for preset in presets} | {str(key): value for key, value in tree.items()}
 
 
-def _apply(edit: Edit, tree: dict[str, Any]) -> list[str]:
+def apply_edit(edit: Edit, tree: dict[str, Any]) -> list[str]:
     """Set or remove one value in place; a mapping replaces what was there."""
     node: Any = tree
     *parents, last = edit.path

@@ -38,11 +38,12 @@ class Tally:
         self._split = ""
         self._score = ""
         self._start = time.monotonic()
+        self._before = 0  # rounds that an earlier process has done
 
     def take(self, row: dict[str, Any]) -> None:
         """Remember the latest score; test rows count before validation rows."""
-        if row["event"] == "start":
-            self._start = time.monotonic()
+        if row["event"] in ("start", "resume"):
+            self._start, self._before = time.monotonic(), row.get("round", 0)
         if row["event"] == "evaluation" and (row["split"] == "test" or self._split != "test"):
             score = row["mean_subset"]
             self._split = row["split"]
@@ -56,7 +57,8 @@ class Tally:
 
     def seconds_left(self, rounds_done: int) -> float:
         """At the mean pace of the rounds so far."""
-        return (time.monotonic() - self._start) / max(rounds_done, 1) * (self.rounds - rounds_done)
+        here = max(rounds_done - self._before, 1)
+        return (time.monotonic() - self._start) / here * (self.rounds - rounds_done)
 
 
 def refusals(row: dict[str, Any]) -> str:

@@ -36,11 +36,16 @@ def run(overrides: Sequence[str], out: Door, *, is_quiet: bool = False) -> None:
         config = checked_config(overrides)
         folder = run_folder(config)
         out.folder, out.rounds_done = folder, 0
-        _train(config, folder, out, is_quiet)
-        try:
-            _draw(folder)
-        finally:
-            _answer(folder, out.as_json)
+        train_and_draw(config, folder, out, is_quiet)
+
+
+def train_and_draw(config: RunConfig, folder: Path, out: Door, is_quiet: bool) -> None:
+    """Run the rounds that are left, draw the report, print the scores."""
+    _train(config, folder, out, is_quiet)
+    try:
+        _draw(folder)
+    finally:
+        answer(folder, out.as_json)
 
 
 def checked_config(overrides: Sequence[str]) -> RunConfig:
@@ -115,7 +120,8 @@ def _draw(folder: Path) -> None:
     draw(folder)
 
 
-def _answer(folder: Path, as_json: bool) -> None:
+def answer(folder: Path, as_json: bool) -> None:
+    """Print the scores of a finished run."""
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     if as_json:
         places = {"run": str(folder), "report": str(folder / "report.html")}

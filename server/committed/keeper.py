@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -238,6 +239,35 @@ def open_keeper(folder: Path, config: RunConfig, grid: object) -> Keeper:
         StateError: see :class:`StateKeeper`; nothing was written to the record then.
     """
     return StateKeeper(folder, config, grid) if config.exchange.commit_every else Keeper()
+
+
+@dataclass(frozen=True)
+class TakenUp:
+    """Where a run will go on.
+
+    Attributes:
+        round: its last committed round; 0 for none.
+        notes: what a person should be told.
+    """
+
+    round: int
+    notes: tuple[str, ...]
+
+
+def take_up(folder: Path, config: RunConfig, accept_rollback: bool = False) -> TakenUp:
+    """Recover the state of a run and cut its record back, without running anything.
+
+    Raises:
+        StateError: the run kept no state, or see :class:`StateKeeper`.
+    """
+    if not (folder / STATE / "run.json").is_file():
+        raise StateError(
+            f"{folder}: no folder {STATE} of committed rounds; needed a run with exchange.commit_every above 0. start it anew"
+        )
+    keeper = StateKeeper(folder, config, None, accept_rollback)
+    found = TakenUp(keeper.state.round, tuple(keeper.state.notes))
+    keeper.close("taken up")
+    return found
 
 
 def plan_of(config: RunConfig) -> dict[str, Any]:

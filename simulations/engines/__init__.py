@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedmce.config.schema import RunConfig
 from fedmce.data.folders import is_elsewhere
@@ -15,13 +15,32 @@ from fedmce.scope import nodes
 from server.referee import check_measurable
 from server.settings import write_config
 
+if TYPE_CHECKING:
+    from server.committed.keeper import TakenUp
+
+
+def take_up(config: RunConfig, folder: Path, accept_rollback: bool = False) -> TakenUp:
+    """Find the last committed round of a run and cut its record back to it; then :func:`run` goes on from there.
+
+    Args:
+        config: of the run, with what may change changed.
+        folder: of the run.
+        accept_rollback: go on from an older round if the newest is damaged or gone.
+
+    Raises:
+        StateError: the run kept no state, or it is held, damaged or of another plan; nothing was changed.
+    """
+    from server.committed.keeper import take_up as taken
+
+    return taken(folder, planned(config), accept_rollback)
+
 
 def run(config: RunConfig, folder: Path, observer: Callable[[dict[str, Any]], None]) -> None:
     """Run a federation and leave its record in ``folder``.
 
     Args:
         config: the checked configuration.
-        folder: made here; must not exist or be empty.
+        folder: made here; must not exist, be empty, or hold a run that :func:`take_up` has found sound.
         observer: gets every row of the record as it is written.
 
     Raises:
