@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -85,12 +86,12 @@ def test_what_was_cut_stands_in_the_round_with_its_source() -> None:
 
 
 @lru_cache
-def tally_of(alone: int, other: int, both: int, rows: int = 12) -> Tally:
-    """Hits of ``rows`` rows that hold a and b: from a, from b, from both."""
+def tally_of(alone: int, other: int, both: int, rows: int = 12, spread: float = 0.0) -> Tally:
+    """Hits of ``rows`` rows that hold a and b: from a, from b, from both; ``spread`` is the variance of a row."""
     totals = {1: alone, 2: other, 3: both}
     cells = {(3, subset): [float(hits), float(hits), float(rows)] for subset, hits in totals.items()}
     shapley = {0: (alone + both - other) / 2, 1: (other + both - alone) / 2}
-    shares_of = {(bit, 2): [total, total**2 / rows, float(rows)] for bit, total in shapley.items()}  # no spread at all
+    shares_of = {(bit, 2): [total, total**2 / rows + rows * spread, float(rows)] for bit, total in shapley.items()}
     return Tally(ShareTable("shapley", shares_of), ValueTable(2, cells))
 
 
@@ -108,3 +109,39 @@ def test_U52_a_perfect_claim_without_spread_from_twelve_rows_is_shrunk_and_clipp
     step = aggregate(GlobalState(0, holders.zeros()), replies, held, told, doubted)
     most = {2: 55.6, 3: 38.5, 5: 23.9, 10: 12.2}[count]
     assert 100 * step.weights["encoder.a"]["s00"] <= most + 0.1
+
+
+def test_U52_what_a_site_says_of_its_own_spread_changes_nothing_where_claims_are_bounded() -> None:
+    held = holders.roster(dict.fromkeys(names(4), 12))
+    found = {}
+    for spread in (0.0, 0.2):
+        tallies = {s: tally_of(12, 6, 12, spread=spread) if s == "s00" else tally_of(7, 7, 8) for s in names(4)}
+        for told in (config(**BOUNDED), config()):
+            bounds = told.aggregation.model_copy(update={"clip_high": 1e9})
+            insight = read_contributions(tallies, held, bounds, GlobalState(0, {}).quality)
+            found[spread, told.aggregation.claims.bounded] = insight.quality
+    assert found[0.0, True] == found[0.2, True]
+    assert found[0.0, False] != found[0.2, False]
+
+
+@pytest.mark.parametrize(("source", "cap"), [("received", 1.25), ("heldout", 1.25), ("server", 2.0)])
+def test_rows_held_out_are_the_site_s_own_word_too_and_only_the_server_s_have_the_wider_cap(
+    source: str, cap: float
+) -> None:
+    step = round_of(
+        {s: np.ones(2) for s in names(5)}, config(**BOUNDED, contributions__source=source), claims=claims(5)
+    )
+    assert step.claims["a"]["s00"].used == pytest.approx(cap * 0.1)
+    assert step.claims["a"]["s00"].source == source
+
+
+def test_a_claim_of_earlier_rounds_stands_for_a_site_whose_new_one_was_dropped() -> None:
+    """Else sending rubbish would be a way from a low claim to the mean."""
+    told = config(**BOUNDED)
+    held = holders.roster(dict.fromkeys(names(3), 40))
+    earlier = holders.insight({"s00": 0.5, "s01": 1.0, "s02": 1.0})
+    by_site = {site: said for site, said in earlier.by_site.items() if site != "s00"}
+    replies = {s: holders.accepted(holders.zeros(), 40) for s in names(3)}
+    step = aggregate(GlobalState(0, holders.zeros()), replies, held, told, replace(earlier, by_site=by_site))
+    used = step.claims["a"]["s00"]
+    assert (used.claimed, used.used, used.source) == (0.5, 0.5, "earlier")
