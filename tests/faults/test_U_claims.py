@@ -117,7 +117,7 @@ def test_U52_what_a_site_says_of_its_own_spread_changes_nothing_where_claims_are
     for spread in (0.0, 0.2):
         tallies = {s: tally_of(12, 6, 12, spread=spread) if s == "s00" else tally_of(7, 7, 8) for s in names(4)}
         for told in (config(**BOUNDED), config()):
-            bounds = told.aggregation.model_copy(update={"clip_high": 1e9})
+            bounds = told.aggregation.model_copy(update={"clip_high": 1e9, "smoothing": 0.0})
             insight = read_contributions(tallies, held, bounds, GlobalState(0, {}).quality)
             found[spread, told.aggregation.claims.bounded] = insight.quality
     assert found[0.0, True] == found[0.2, True]
