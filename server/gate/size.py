@@ -50,7 +50,10 @@ def declared_bytes(content: RecordDict, most: int) -> int:
 
 
 def value_bytes(value: object, most: int) -> int:
-    """Bytes of a value of a record: arrays as sent, 8 per number, texts as UTF-8; a list of more texts than ``most`` is not read."""
+    """Bytes of a value of a record: arrays as sent, 8 per number, texts as UTF-8.
+
+    A list of more texts than ``most`` is not read.
+    """
     if isinstance(value, Array):
         return len(value.data)
     if isinstance(value, str):

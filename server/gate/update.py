@@ -12,7 +12,7 @@ from fedmce.models import State, component_of
 from server.gate.expectation import Expectation
 from server.gate.npy import read_array
 from server.gate.stop import Stop
-from server.gate.values import Change, Scratch, change, examine
+from server.gate.values import Change, Looker
 from server.gate.verdicts import Note, shown
 
 
@@ -67,9 +67,8 @@ def read_told(record: ArrayRecord, expected: Expectation) -> State:
     if wrong := set(record) ^ expected.told.keys():
         raise Stop("key_set", f"shared arrays: {shown(min(wrong))} is missing or too much")
     found = {key: read_array(key, record[key], shape) for key, shape in expected.told.items()}
-    scratch = Scratch()
-    for key, value in found.items():
-        examine(key, value, None, expected.magnitude_limit, scratch)
+    if found:
+        Looker(expected.magnitude_limit).change(found, {})
     return found
 
 
@@ -95,13 +94,12 @@ def weigh_update(update: State, rows: Mapping[str, int], expected: Expectation) 
 
 
 def _changes(update: State, expected: Expectation) -> dict[str, Change]:
-    scratch, found = Scratch(), dict[str, Change]()
-    for component, keys in expected.granted.items():
-        if keys[0] not in update:
-            continue
-        limit, sent = expected.magnitude_limit, expected.sent
-        found[component] = change({key: examine(key, update[key], sent.get(key), limit, scratch) for key in keys})
-    return found
+    looker = Looker(expected.magnitude_limit)
+    return {
+        component: looker.change({key: update[key] for key in keys}, expected.sent)
+        for component, keys in expected.granted.items()
+        if keys[0] in update
+    }
 
 
 def _verdict(component: str, moved: Change | None, rows: int, expected: Expectation) -> Note | None:
