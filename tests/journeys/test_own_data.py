@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,25 @@ def test_six_modalities_at_unequal_sites_train_by_commands_alone(tmp_path: Path)
     assert all(found["contributions"][name] > 0 for name in ("history", "labs", "xray"))
     assert found["provenance"]["xray"] == "real: own data of the sites"
     assert (out / "report.html").exists()
+
+
+def test_the_commands_on_the_page_make_a_folder_without_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``patients.csv``, ``labs.csv`` and X-rays with ids, as the page says that a hospital might have."""
+    page = (Path(__file__).parents[2] / "docs" / "site-folder.md").read_text()
+    first = page.split("```")[1].replace("\\\n", " ")
+    monkeypatch.chdir(tmp_path)
+    draw, ids = np.random.default_rng(0), [f"p{n}" for n in range(80)]
+    write_table(
+        Path("patients.csv"), ["patient", "finding"], [[i, ("benign", "malignant")[n % 2]] for n, i in enumerate(ids)]
+    )
+    write_table(Path("labs.csv"), ["patient", "crp", "ldh"], [[i, *draw.normal(size=2).tolist()] for i in ids[40:]])
+    np.save("xray.npy", draw.integers(0, 255, (60, 1, 28, 28), dtype=np.uint8))
+    np.save("xray_ids.npy", np.array(ids[:60]))
+    made, checked = (command(*shlex.split(line)[1:]) for line in first.strip().splitlines())
+    assert "site north, 80 rows (56 train, 8 val, 16 test)" in made
+    assert "warning" not in checked
 
 
 @pytest.fixture
