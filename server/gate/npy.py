@@ -18,7 +18,7 @@ DTYPE, DESCRIPTION = "float32", "<f4"
 # What numpy of any version writes; a structured type has a list in place of the first text and does not fit.
 _TEXT = re.compile(
     rb"\{'descr': '([<>|=]?[A-Za-z][0-9]{0,6})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:[0-9]{1,12}, ){0,31}(?:[0-9]{1,12},?)?)\), \}[ ]*\n?"
+    rb"'shape': \(((?:[0-9]{1,12}(?:,|(?:, [0-9]{1,12}){1,31}))?)\), \}[ ]*\n?"
 )
 
 
