@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from client.kept import Kept
+from client.padding import pad
 from client.policy import Policy, admit, policy_of
 from client.profile import profile as profile_of
 from client.released import entry
@@ -75,6 +76,8 @@ def _handle(message: Message, context: Context) -> Message:
         else _round(place, order, message, context, kept, policy, ledger)
     )
     records[STAMP] = ConfigRecord(stamp(site, order.round, order.base, text_sha256(order.config), __version__))
+    if not policy.floors.is_open:
+        pad(records)
     return Message(RecordDict(records), reply_to=message)
 
 

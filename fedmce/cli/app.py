@@ -11,6 +11,7 @@ from fedmce import __version__
 from fedmce.cli.audit_app import audit_app
 from fedmce.cli.client_app import client_app
 from fedmce.cli.door import door
+from fedmce.cli.privacy_app import leak_probe, ledger
 from fedmce.cli.server_app import server_app
 from fedmce.cli.site_app import site_app
 
@@ -59,6 +60,8 @@ app.add_typer(site_app, name="site")
 app.add_typer(config_app, name="config")
 app.add_typer(server_app, name="server")
 app.add_typer(client_app, name="client")
+app.command("leak-probe")(leak_probe)
+client_app.command("ledger")(ledger)
 app.add_typer(audit_app, name="audit")
 
 
