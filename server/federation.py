@@ -81,6 +81,8 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter,
     roster = profiled.roster
     if found is None:
         _record_start(record, config, dataset, masks, profiled)
+    else:
+        record.write("resume", **keeper.resumed(), rounds=config.rounds, fingerprint=shared.fingerprint())
     statistics = roster.statistics(spec) if found is None else found.statistics
     keeper.begin(statistics, lambda: register.known.keys)
     by_server = config.contributions.source == "server"

@@ -13,7 +13,7 @@ from fedmce.errors import DataError
 from fedmce.record.derived import Cost, Evenness, Robustness, cost, evenness, robustness
 from fedmce.record.part import Part, Score
 from fedmce.record.scored import Metrics, ValidationScores
-from fedmce.record.writer import Row
+from fedmce.record.writer import Row, start_of
 
 SCHEMA = "fedmce.result/1"
 SCORED = ("per_subset", "mean_subset", "worst_subset", "full", "per_site", "rows", "secondary")
@@ -100,7 +100,9 @@ def build_result(record: list[Row]) -> Result:
     Raises:
         DataError: the record has no start or no final scores of the test rows.
     """
-    start = _last(record, "start")
+    start = start_of(record)
+    if start is None:
+        raise DataError("record: no start event; the run ended before it")
     rounds = [row for row in record if row["event"] == "round"]
     test = _last(record, "evaluation", split="test")
     profiles = {row["site"]: row for row in record if row["event"] == "profile"}

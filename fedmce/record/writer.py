@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ class RecordWriter:
     def _append(self, line: str) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line)
+
+
+def start_of(rows: Sequence[Row]) -> Row | None:
+    """The ``start`` event with what resuming the run changed in it; None if the run ended before it."""
+    start = next((row for row in rows if row["event"] == "start"), None)
+    if start is None:
+        return None
+    resumed = [row for row in rows if row["event"] == "resume"]
+    return start | {key: row[key] for row in resumed for key in ("rounds", "fingerprint") if key in row}
 
 
 def read_record(folder: Path) -> list[Row]:

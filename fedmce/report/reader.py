@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedmce.errors import DataError
 from fedmce.record import read_record
+from fedmce.record.writer import start_of
 from fedmce.report.story import Story
 
 
@@ -20,7 +21,7 @@ def read(run: Path) -> Story:
         DataError: no ``record.jsonl``, no ``start`` event in it, or a line other than the last is not JSON.
     """
     rows = read_record(run)
-    start = next((row for row in rows if row["event"] == "start"), None)
+    start = start_of(rows)
     if start is None:
         raise DataError(f"report: {run}/record.jsonl has no start event; needed the record of a run (docs/record.md)")
     ends = [row for row in rows if row["event"] == "end"]

@@ -59,6 +59,10 @@ class Keeper:
         """The record of the run, cut back to what is committed."""
         return RecordWriter(folder, observer)
 
+    def resumed(self) -> dict[str, Any]:
+        """Fields of the ``resume`` event; of a run that goes on alone."""
+        return {}
+
     def begin(self, statistics: dict[str, Statistics], keys: Callable[[], dict[str, str]]) -> None:
         """The federation stands.
 
@@ -142,12 +146,14 @@ class StateKeeper(Keeper):
         return str(self.state.audit.flushed or "")
 
     def record(self, folder: Path, observer: Observer | None) -> RecordWriter:
-        """See :class:`Keeper`; the first row of a resumed part is ``resume``."""
+        """See :class:`Keeper`."""
         self._record = PatientRecord(folder, observer, self.state.room, self._take)
-        if self.found is not None:
-            changes = {key: list(values) for key, values in self.state.changes.items()}
-            self._record.write("resume", round=self.state.round, changes=changes, notes=self.state.notes)
         return self._record
+
+    def resumed(self) -> dict[str, Any]:
+        """See :class:`Keeper`."""
+        changes = {key: list(values) for key, values in self.state.changes.items()}
+        return {"round": self.state.round, "changes": changes, "notes": self.state.notes}
 
     def begin(self, statistics: dict[str, Statistics], keys: Callable[[], dict[str, str]]) -> None:
         """See :class:`Keeper`."""
