@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fedmce.cli.app import app
 from fedmce.folders.layout import SiteFile

@@ -81,11 +81,11 @@ def test_honest_sums_come_through_whole() -> None:
 def test_no_row_is_in_them() -> None:
     longest = max(len(column) for column in HONEST.values() if isinstance(column, list))
     assert longest == 7 * 4 * 16  # calibration of seven subsets, whatever the rows
-    assert all(isinstance(number, int | float) for column in HONEST.values() for number in column)  # type: ignore[union-attr]
+    assert all(isinstance(number, int | float) for column in HONEST.values() for number in column)
 
 
 def test_they_fit_into_what_the_size_check_allows() -> None:
-    assert sum(len(column) for column in HONEST.values()) <= DUE.most_numbers  # type: ignore[arg-type]
+    assert sum(len(column) for column in HONEST.values()) <= DUE.most_numbers
 
 
 Change = Callable[[list[Any]], list[Any]]
@@ -136,7 +136,7 @@ def test_sums_that_no_rows_have_are_refused(column: str, change: Change) -> None
     name = PREFIX + column
     assert name in HONEST
     with pytest.raises((Stop, Claim)):
-        read(HONEST | {name: change(HONEST[name])})  # type: ignore[arg-type]
+        read(HONEST | {name: change(HONEST[name])})
 
 
 def test_a_column_that_nobody_agreed_upon_is_refused() -> None:

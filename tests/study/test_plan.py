@@ -171,3 +171,11 @@ def test_wrong_overrides_are_found_before_anything_runs_all_in_one_message() -> 
     assert "a with ours and 1 more: dataset: unknown choice 'av_digit'" in text
     assert "rounds: given 'x'" in text
     assert "b with ours and 1 more: training.lrr: unknown key" in text
+
+
+def test_other_site_folders_are_other_cells_though_their_fingerprint_is_the_same() -> None:
+    settings = {name: ["dataset=folders", f"dataset.path={name}"] for name in ("a", "b")}
+    p = plan(settings=settings, seeds=[0], methods={"ours": ["method=fedmce"]})
+    first, second = p.open_cells({})
+    assert p.config(first).fingerprint() == p.config(second).fingerprint()
+    assert p.key(first) != p.key(second)
