@@ -83,6 +83,7 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter,
         _record_start(record, config, dataset, masks, profiled)
     else:
         record.write("resume", **keeper.resumed(), rounds=config.rounds, fingerprint=shared.fingerprint())
+        _record_profiles(record, profiled, [site for site in roster.profiles if site not in found.profiles])
     statistics = roster.statistics(spec) if found is None else found.statistics
     keeper.begin(statistics, lambda: register.known.keys)
     by_server = config.contributions.source == "server"
@@ -141,7 +142,11 @@ def _record_start(
         realised_rates={site: masks.realised[site] for site in sorted(masks.realised)},
         **bearable_fields(config, profiled.roster),
     )
-    for site in profiled.roster.profiles:
+    _record_profiles(record, profiled, list(profiled.roster.profiles))
+
+
+def _record_profiles(record: RecordWriter, profiled: ProfileRound, sites: Sequence[str]) -> None:
+    for site in sites:
         sizes = {"bytes_down": profiled.bytes_down[site], "bytes_up": profiled.bytes_up[site]}
         record.write("profile", **profiled.roster.record_row(site), **sizes)
 

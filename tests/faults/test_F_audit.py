@@ -178,6 +178,26 @@ def test_F10_numbers_that_json_cannot_hold_do_not_end_a_run(tmp_path: Path) -> N
     assert verify(path).first == {"loss": None, "path": str(path), "few": [1, 2]}
 
 
+def test_F11_a_step_of_the_clock_shows_between_two_lines(tmp_path: Path) -> None:
+    class Clock:
+        now = 1_700_000_000.0
+
+        def time(self) -> float:
+            return self.now
+
+        def monotonic(self) -> float:
+            return 50.0
+
+    clock = Clock()
+    log = AuditLog(tmp_path / "a.jsonl", clock=clock)
+    log.write("run_start")
+    clock.now += 3600
+    log.write("plan")
+    first, second = (json.loads(line) for line in lines_of(tmp_path / "a.jsonl"))
+    assert (second["t_wall"] - first["t_wall"], second["t_mono"] - first["t_mono"]) == (3600, 0)
+    assert verify(tmp_path / "a.jsonl").is_whole
+
+
 def test_F10_a_malformed_head_in_a_ledger_is_refused_by_name(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     ledger.write_text('{"audit_head": "12"}\n', encoding="utf-8")

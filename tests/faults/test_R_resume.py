@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -15,22 +16,24 @@ import numpy as np
 import pytest
 
 from client.workplace import open_workplace
-from fedmce.audit import KINDS
+from fedmce.audit import KINDS, Head, verify
 from fedmce.cli.audit import verify_file
 from fedmce.cli.door import Door
 from fedmce.cli.resume import resume
 from fedmce.config.schema import RunConfig
 from fedmce.data import FederatedDataset
 from fedmce.errors import ConfigError, StateError
-from fedmce.flower_compat import Message
+from fedmce.flower_compat import Message, identity
 from fedmce.record import read_record
 from server.committed.keeper import StateKeeper
 from server.committed.snapshot import Snapshot, from_files, to_files
+from server.federation import federate
 from server.roster import SiteProfile
 from server.state import GlobalState
 from simulations import engines
 from simulations.engines.inprocess import InProcessGrid
 from tests.faults.killed import POINTS, in_child, kill_at_random, quick_folder
+from tests.faults.scripted import Clock, ScriptedGrid, honest
 from tests.server.made import made_config, made_dataset, use
 
 ROUNDS = 4
@@ -48,6 +51,14 @@ def made() -> Iterator[FederatedDataset]:
 def folder(tmp_path: Path) -> Iterator[Path]:
     with quick_folder(tmp_path) as quick:
         yield quick
+
+
+DEPLOYED = {
+    "engine__name": "deployed",
+    "privacy__i_know": True,
+    "exchange__wait_sites_s": 0.5,
+    "exchange__accept_min": 1,
+}
 
 
 def small(method: str = "fedmce", **changes: Any) -> RunConfig:
@@ -229,6 +240,62 @@ def _without(old: list[Message], name: str) -> Any:
             old[:] = late
 
     return exchange
+
+
+def deployed(config: RunConfig, folder: Path, offline: tuple[str, ...] = (), stop_after: int = 0) -> None:
+    """A server process between sites, of which some are not there."""
+
+    def watch(row: dict[str, Any]) -> None:
+        if row["event"] == "round" and row["round"] == stop_after:
+            raise RuntimeError("stopped by the test")
+
+    folder.mkdir(exist_ok=True)
+    with identity(1) as description, contextlib.suppress(RuntimeError):
+        grid = ScriptedGrid(list(made_dataset().sites), description, Clock(), honest)
+        for name in offline:
+            grid.site(name).online = False
+        federate(grid, config, folder, watch)
+
+
+@pytest.mark.parametrize("change", ["one fewer", "one more"])
+def test_R20_a_run_goes_on_with_a_site_fewer_or_more(folder: Path, change: str) -> None:
+    config = small(**DEPLOYED)
+    before, after = ((), ("birch",)) if change == "one fewer" else (("birch",), ())
+    deployed(config, folder / "run", before, stop_after=3)
+    deployed(config, folder / "run", after)
+    found = read_record(folder / "run")
+    asked = {row["round"]: row["asked"] for row in found if row["event"] == "round"}
+    assert [("birch" in asked[number]) for number in (1, 2, 3, 4)] == (
+        [True, True, False, False] if change == "one fewer" else [False, False, True, True]
+    )
+    assert found[-1]["status"] == "finished"
+    assert sorted(row["site"] for row in found if row["event"] == "profile") == ["ash", "birch", "cedar", "dale"]
+
+
+def test_R20_the_keys_of_the_sites_are_remembered(folder: Path) -> None:
+    config = small(**DEPLOYED)
+    deployed(config, folder / "run", stop_after=3)
+    keeper = StateKeeper(folder / "run", config, None)
+    assert keeper.found is not None
+    assert sorted(keeper.found.keys) == ["ash", "birch", "cedar", "dale"]
+    assert len(set(keeper.found.keys.values())) == 4
+    keeper.close("checked")
+
+
+def test_the_head_of_the_log_that_sites_are_told_is_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    answer = InProcessGrid._answer
+
+    def answered(self: InProcessGrid, message: Message) -> str:
+        order = message.content.config_records.get("order", {})
+        told.append(str(order.get("audit_head", "")))
+        return answer(self, message)
+
+    monkeypatch.setattr(InProcessGrid, "_answer", answered)
+    deployed(small(**DEPLOYED), folder / "run")
+    heads = [Head.of(text) for text in dict.fromkeys(told) if text]
+    assert len(heads) >= ROUNDS
+    assert verify(folder / "run/state/log/audit.jsonl", heads=heads).is_whole
 
 
 def test_R22_a_finished_run_says_so_and_runs_no_round(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
