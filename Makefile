@@ -28,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev install-oracle simulate study-quick test test-slow test-all format lint types floors static check bench ablation mutation lock clean
+.PHONY: help install install-dev install-oracle simulate study-quick deploy-demo faults test test-slow test-all format lint types floors static check bench ablation mutation lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -85,6 +85,12 @@ simulate: $(VENV)/.app  ## train the default federation and write its report; AR
 
 study-quick: $(VENV)/.app  ## the smallest study, on embedded data in minutes; ARGS="overrides"
 	@$(BIN)/fedmce study study=quick $(ARGS)
+
+deploy-demo: $(VENV)/.app  ## a federation of real processes on this machine: TLS, keys, proxy; ARGS="overrides"
+	@rm -rf runs/deploy-demo && $(BIN)/fedmce deploy-demo --out runs/deploy-demo $(ARGS)
+
+faults: $(VENV)/.dev  ## the fault suite: every case of every group, real processes included; ARGS="options of pytest"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 test: $(VENV)/.dev  ## the quick tests, on all cores; ARGS="options of pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)

@@ -79,7 +79,8 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
     port, superlink = free_port(), free_port_block(3)
     server = f"localhost:{port if demo.with_proxy else superlink}"
     _type(say, "site", "export", str(folders), "dataset=av_digits", f"sites=[{','.join(SITES)}]")
-    plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={demo.rounds}", *demo.overrides]
+    plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={demo.rounds}", f"evaluate_every={demo.rounds}"]
+    plan += demo.overrides
     names = sorted(path.name for path in folders.iterdir())
     _type(say, "provision", "--sites", ",".join(names), "--out", str(project), "--server", server, *plan)
     started: list[Supervised] = []

@@ -28,6 +28,7 @@ from fedmce.kits.server_folder import ServerFolder, read_server
 from fedmce.kits.verify import examine_kit
 from fedmce.record import read_record
 from server.heartbeat import HEARTBEAT
+from simulations.deployment.client_join import plan_of
 from simulations.deployment.reach import outside_problems, reach_problems
 
 FLOWER, HEALTH_S, LEAST_FREE_GB = "1.41", 3.0, 2.0
@@ -153,7 +154,7 @@ def site_findings(
         fix = "Ask the operator for the fingerprint by telephone and give it with --fingerprint."
         yield Finding("kit's origin", "warning", "the project's fingerprint was not compared", fix)
     if data is not None and site is not None:
-        report = check_folder(data, plan=found.plan.dataset, kit_site=found.file.site)
+        report = check_folder(data, plan_of(found.plan), found.file.site)
         faults = len(report.errors)
         result: Result = "fault" if faults else "ok"
         fix = f"fedmce site check {data} --kit {kit}" if faults else ""
