@@ -23,7 +23,7 @@ from client.worker.family import kill_marked, memory_of
 from client.worker.health import SERVICE
 from client.worker.limits import adopt_orphans
 from client.worker.place import Lock, private_folder
-from client.worker.process import TrainerError, Process
+from client.worker.process import Process, TrainerError
 from fedmce import __version__
 from fedmce.errors import StateError
 
@@ -148,7 +148,7 @@ class Front:
             "version": __version__,
             "pid": os.getpid(),
             "trainer_pid": process.pid if process is not None else None,
-            "is_warm": process is not None and process.is_ready,
+            "is_warm": process is not None and process.is_warm,
             "is_busy": self._job is not None,
             "messages": self._messages,
             "starts": self._starts,
@@ -179,23 +179,25 @@ class Front:
 
     def _work(self, job: Job) -> None:
         self._messages += 1
-        if self._process is None or not self._process.look():
-            self._start()
-        assert self._process is not None
-        try:
-            reply = self._process.ask(job.packed, job.until, lambda: self._stopping or job.over.is_set())
-        except TrainerError as failed:
-            job.end(failure=str(failed))  # first, since ending takes its time
-            self._start(again=not self._stopping)
-        else:
-            job.end(reply)
-            self._process.sweep()
+        for is_last in (False, True):
+            if self._process is None or not self._process.look():
+                self._start()
+            assert self._process is not None
+            try:
+                job.end(self._process.ask(job.packed, job.until, lambda: self._stopping or job.over.is_set()))
+                self._process.sweep()
+                return
+            except TrainerError as failed:
+                if failed.code == "crashed" and not failed.has_begun and not is_last:
+                    self._start()  # it ended after the message before
+                    continue
+                job.end(failure=str(failed))  # first, since ending takes its time
+                self._start(again=not self._stopping)
+                return
 
     def _rest(self) -> None:
-        if self._process is not None:
-            was_ready = self._process.is_ready
-            if not self._process.look() and was_ready:
-                self._start()  # spent or killed while it had nothing to do; one that cannot even start waits for a message
+        if self._process is not None and not self._process.look() and self._process.is_warm:
+            self._start()  # spent or killed while it had nothing to do; one that cannot even start waits for a message
         idle = self._idle_s is not None and time.monotonic() - self._last > self._idle_s
         if idle or not self._path.exists():  # without its socket nobody can reach it any more
             self._stopping = True

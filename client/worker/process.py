@@ -30,11 +30,12 @@ class TrainerError(Exception):
     Args:
         code: of the closed list.
         by_signal: that ended the trainer; 0 = none.
+        has_begun: the trainer had the message; else another one may be asked.
     """
 
-    def __init__(self, code: SiteCode, by_signal: int = 0) -> None:
+    def __init__(self, code: SiteCode, by_signal: int = 0, has_begun: bool = True) -> None:
         super().__init__(f"{code} {by_signal}".removesuffix(" 0"))
-        self.code, self.by_signal = code, by_signal
+        self.code, self.by_signal, self.has_begun = code, by_signal, has_begun
 
 
 class Process:
@@ -47,7 +48,7 @@ class Process:
 
     def __init__(self, path: Path, memory_gib: float | None) -> None:
         self._path, self._memory_gib, self._inbox = path, memory_gib, Inbox()
-        self.is_ready, self.started, self._watched = False, time.monotonic(), 0.0
+        self.is_warm, self._is_ready, self._watched = False, False, 0.0
         self._temporary = path.with_name(path.name + ".tmp")
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(mode=0o700)
@@ -73,9 +74,9 @@ class Process:
 
     def look(self) -> bool:
         """Whether it lives; also notes that it has become ready."""
-        if self._process.poll() is None and not self.is_ready:
+        if not self._is_ready:
             self._inbox.read(self._pipe)
-            self.is_ready = self._inbox.take() == READY
+            self._hear()
         return self._process.poll() is None
 
     def ask(self, packed: bytes, until: float, is_over: Callable[[], bool]) -> bytes:
@@ -89,26 +90,20 @@ class Process:
         Raises:
             TrainerError: ``timeout``, also where nobody waits; ``crashed``; ``out_of_memory``.
         """
-        head = LENGTH.pack(len(packed))
-        out = [memoryview(head), memoryview(packed)]
         with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            selector.register(self._pipe, selectors.EVENT_READ)
+            self._hear()
+            while not self._is_ready:
+                self._turn(selector, until, is_over, has_begun=False)
+                self._hear()
+            self._is_ready = False  # for the next message it says so again
+            out = [memoryview(LENGTH.pack(len(packed))), memoryview(packed)]
             while True:
-                left = until - time.monotonic()
-                if left <= 0 or is_over():
-                    raise TrainerError("timeout")
-                for _, events in selector.select(min(left, LOOK_S)):
-                    if events & selectors.EVENT_WRITE:
-                        out = self._write(out)
-                    if events & selectors.EVENT_READ and not self._inbox.read(self._pipe):
-                        raise self._gone()
-                if not out:
-                    selector.modify(self._pipe, selectors.EVENT_READ)
-                while (found := self._inbox.take()) is not None:
-                    if self.is_ready:
-                        return found
-                    self.is_ready = found == READY
-                self._watch()
+                selector.modify(self._pipe, selectors.EVENT_READ | (selectors.EVENT_WRITE if out else 0))
+                if self._turn(selector, until, is_over, has_begun=True):
+                    out = self._write(out)
+                if (found := self._inbox.take()) is not None:
+                    return found
 
     def end(self) -> None:
         """End it, and all that it started."""
@@ -123,18 +118,35 @@ class Process:
         """Kill what a training left running; how many there were."""
         return sweep(self._process.pid)
 
+    def _hear(self) -> None:
+        if (found := self._inbox.take()) is not None:
+            self._is_ready = self.is_warm = found == READY
+
+    def _turn(
+        self, selector: selectors.BaseSelector, until: float, is_over: Callable[[], bool], has_begun: bool
+    ) -> bool:
+        """Wait a little and read what is there; whether there is room to write. Raises as :meth:`ask` does."""
+        left = until - time.monotonic()
+        if left <= 0 or is_over():
+            raise TrainerError("timeout", has_begun=has_begun)
+        found = selector.select(min(left, LOOK_S))
+        for _, events in found:
+            if events & selectors.EVENT_READ and not self._inbox.read(self._pipe):
+                raise self._gone(has_begun)
+        if not found and self._process.poll() is not None:  # dead, and what it said has been read
+            raise self._gone(has_begun)
+        self._watch()
+        return any(events & selectors.EVENT_WRITE for _, events in found)
+
     def _write(self, out: list[memoryview]) -> list[memoryview]:
         try:
-            sent = self._pipe.send(out[0]) if out else 0
+            rest = out[0][self._pipe.send(out[0]) :]
         except (BlockingIOError, ConnectionError):
             return out  # a closed end shows when it is read
-        rest = out[0][sent:] if out else memoryview(b"")
         return [rest, *out[1:]] if rest else out[1:]
 
     def _watch(self) -> None:
-        """See to it that it neither died behind an open socket nor took more than it may."""
-        if self._process.poll() is not None:
-            raise self._gone()
+        """See to it that it takes no more than it may."""
         if time.monotonic() - self._watched < WATCH_EVERY_S:
             return
         self._watched = time.monotonic()
@@ -144,13 +156,13 @@ class Process:
         if descendants > MOST_DESCENDANTS:
             raise TrainerError("crashed")
 
-    def _gone(self) -> TrainerError:
+    def _gone(self, has_begun: bool) -> TrainerError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         code = self._process.poll()
         if code == NO_MEMORY:
-            return TrainerError("out_of_memory")
-        return TrainerError("crashed", -code if code is not None and code < 0 else 0)
+            return TrainerError("out_of_memory", has_begun=has_begun)
+        return TrainerError("crashed", -code if code is not None and code < 0 else 0, has_begun)
 
 
 def _environment(path: Path, temporary: Path) -> dict[str, str]:

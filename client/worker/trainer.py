@@ -1,6 +1,7 @@
 """The process that trains: imports torch, then answers messages from a socket until its parent closes it.
 
-Started by :class:`client.worker.process.Process` as ``python -m client.worker.trainer FD PARENT GIB``.
+Started by :class:`client.worker.process.Process` as ``python -m client.worker.trainer FD PARENT GIB``. It says that it
+is ready before each message, so that none is handed to a process that is about to end.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def main(arguments: list[str]) -> int:
             _warm(gib)
         except MemoryError:
             return NO_MEMORY
-        send(pipe, READY)
-        while (packed := receive(pipe)) is not None:
+        is_spent = False
+        while not is_spent:
+            send(pipe, READY)
+            if (packed := receive(pipe)) is None:
+                break
             reply, is_spent = _answer(packed)
             send(pipe, reply)
-            if is_spent:
-                return 0
     return 0
 
 

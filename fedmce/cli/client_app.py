@@ -84,3 +84,25 @@ def client_recipes(
         from fedmce.cli.client_join import recipes
 
         recipes(kit, data, home, out)
+
+
+@client_app.command("worker")
+def client_worker(
+    socket: Annotated[
+        Path, typer.Option("--socket", help="Unix socket, in a folder of mode 0700.", show_default=False)
+    ],
+    memory_gib: Annotated[
+        float | None, typer.Option(help="Most memory that a training may take; default no limit.", show_default=False)
+    ] = None,
+    idle_s: Annotated[
+        float | None, typer.Option(help="End after so long without a message; default never.", show_default=False)
+    ] = None,
+    wait_s: Annotated[float, typer.Option(help="Wait for another worker on the socket to end.")] = 0.0,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="End when the starting process does.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only say how the worker there is, as JSON.")] = False,
+) -> None:
+    """Keep a site's training warm, in the foreground; a site's node starts one by itself."""
+    with door():
+        from fedmce.cli.client_worker import worker
+
+        worker(socket, memory_gib, idle_s, wait_s, with_parent, status)

@@ -68,6 +68,10 @@ class Site:
         file = self.root / "home" / "log" / "site.log"
         return file.read_text() if file.exists() else ""
 
+    def misbehave(self, mode: str) -> None:
+        """Let the next round do this in the trainer (tests/faults/inject)."""
+        (self.root / "mode").write_text(mode)
+
     def fresh_context(self) -> Context:
         """As after a restart of the SuperNode: its state is gone."""
         return Context(7, NODE, dict(self.node), RecordDict(), {})
@@ -86,8 +90,14 @@ class Site:
         data = made_dataset()
         spec = spec_for(data, self.config)
         names = tuple(m.name for m in MODALITIES)
-        part = {k: v for k, v in state_of(MultimodalNet(spec, seed=number)).items() if (modality_of(component_of(k)) or names[0])}
-        scales = {f"{m.name}/{what}": make(m.statistics_shape, "f4") for m in MODALITIES for what, make in SCALES.items()}
+        part = {
+            k: v
+            for k, v in state_of(MultimodalNet(spec, seed=number)).items()
+            if (modality_of(component_of(k)) or names[0])
+        }
+        scales = {
+            f"{m.name}/{what}": make(m.statistics_shape, "f4") for m in MODALITIES for what, make in SCALES.items()
+        }
         fields = {"round": number, "train": True, "site": "ash", "config": self.config.to_json(), "modalities": names}
         fields |= {"base": digest(part), "all_rows": 96, "all_rows_by_modality": (70, 70, 80), "budget_s": budget_s}
         records = {
@@ -109,7 +119,7 @@ def _message(content: RecordDict, kind: str) -> Message:
 
 
 @contextmanager
-def site(root: Path, *, worker: bool = True, home: bool = True, mode: str = "", **changes: Any) -> Iterator[Site]:
+def site(root: Path, *, worker: bool = True, home: bool = True, **changes: Any) -> Iterator[Site]:
     """A site in its own folder; its worker and all that it started are gone at the end."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (root / "data").exists():
@@ -120,7 +130,7 @@ def site(root: Path, *, worker: bool = True, home: bool = True, mode: str = "", 
     node |= {"worker": str(root / "home" / "worker.sock")} if worker else {}
     node |= changes.pop("node", {})
     before = {key: os.environ.get(key) for key in (MODE, "PYTHONPATH", "OMP_NUM_THREADS")}
-    os.environ |= {MODE: mode, "PYTHONPATH": str(INJECT), "OMP_NUM_THREADS": "1"}
+    os.environ |= {MODE: str(root / "mode"), "PYTHONPATH": str(INJECT), "OMP_NUM_THREADS": "1"}
     made = Site(root, plan(**changes), node)
     try:
         yield made
@@ -157,4 +167,15 @@ def soon(law: Any, within_s: float = 15.0) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(0.05)
+    return True
+
+
+def gone(*pids: int | None) -> bool:
+    """Whether none of these processes runs; whom nobody has asked after yet is dead all the same."""
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return False
+        except psutil.NoSuchProcess:
+            continue
     return True

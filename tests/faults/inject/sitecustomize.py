@@ -1,6 +1,6 @@
 """Bends ``client.rounds.answer`` in a trainer: Python imports this at its start where a test puts it on the path.
 
-``FEDMCE_TEST_SITE`` = ``<mode>`` or ``<mode>@<file>``; with a file the mode applies once, as long as it is there.
+``FEDMCE_TEST_SITE`` names a file; while it is there, the next round does what its text says, and takes it away.
 """
 
 import importlib.abc
@@ -8,54 +8,52 @@ import importlib.util
 import os
 import sys
 
-MODE, _, ONCE = os.environ.get("FEDMCE_TEST_SITE", "").partition("@")
+ORDERS = os.environ.get("FEDMCE_TEST_SITE", "")
 CANARY = "patient-4711-canary"
 
 
-def _misbehave():
+def _misbehave(mode):
     import ctypes
     import signal
     import subprocess
     import time
 
-    if MODE == "raise":
+    if mode == "raise":
         raise ValueError(CANARY)
-    if MODE == "exit":
+    if mode == "exit":
         sys.exit(CANARY)
-    if MODE == "interrupt":
+    if mode == "interrupt":
         raise KeyboardInterrupt(CANARY)
-    if MODE == "memory":
+    if mode == "memory":
         raise MemoryError(CANARY)
-    if MODE == "kill":
+    if mode == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    if MODE == "quit":
+    if mode == "quit":
         os._exit(3)
-    if MODE == "segv":
+    if mode == "segv":
         ctypes.string_at(0)
-    if MODE == "sleep":
+    if mode == "sleep":
         time.sleep(3600)
-    if MODE == "stop":
+    if mode == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
         time.sleep(3600)
-    if MODE == "stubborn":
+    if mode == "stubborn":
         # In C, holding the interpreter, deaf to SIGTERM: nothing of Python's runs any more.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         ctypes.PyDLL(None).sleep(3600)
-    if MODE == "hoard":
+    if mode == "hoard":
         import torch
 
         held = []
         while True:
             held.append(torch.ones(2**24))
-    if MODE == "litter":
+    if mode == "litter":
         for _ in range(3):
             subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"], start_new_session=True)
-    if MODE == "bomb":
+    if mode == "bomb":
         program = "import os, time\nwhile True:\n  os.fork() or time.sleep(3600)\n  time.sleep(0.002)"
         subprocess.Popen([sys.executable, "-S", "-c", program], start_new_session=True)
         time.sleep(3600)
-    if MODE == "half":
-        time.sleep(1.0)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -71,10 +69,11 @@ class _Finder(importlib.abc.MetaPathFinder):
             honest = module.answer
 
             def answer(*arguments):
-                if not ONCE or os.path.exists(ONCE):
-                    if ONCE:
-                        os.unlink(ONCE)
-                    _misbehave()
+                if os.path.exists(ORDERS):
+                    with open(ORDERS) as file:
+                        mode = file.read()
+                    os.unlink(ORDERS)
+                    _misbehave(mode)
                 return honest(*arguments)
 
             module.answer = answer
@@ -83,5 +82,5 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-if MODE and "client.worker.trainer" in sys.orig_argv:
+if ORDERS and "client.worker.trainer" in sys.orig_argv:
     sys.meta_path.insert(0, _Finder())
