@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from fedmce.aggregation import QualityState, compared_quality, quality
 from fedmce.config.schema import AggregationConfig
-from fedmce.contributions import Tally, pooled_tally, standardised, value_bounds
+from fedmce.contributions import Tally, class_factors, pooled_tally, standardised, value_bounds
 from fedmce.contributions.tally import Scores
+from fedmce.metrics import Cells
 from server.roster import Roster
 
 
@@ -40,6 +41,7 @@ def read_contributions(
     old: QualityState,
     *,
     is_claim: bool = True,
+    cells: Mapping[str, Cells] | None = None,
 ) -> Insight:
     """Pool the sites' tallies and standardise each site against the pool.
 
@@ -50,6 +52,7 @@ def read_contributions(
         old: what earlier rounds left.
         is_claim: sites measured them, not the server. Where claims are bounded a site then starts at the mean, and its
             word on its own spread is not taken: the variance is the largest that rows can have.
+        cells: what sites scored on their validation rows; recalls by class say what a mix of classes lets expect.
     """
     names, empty = roster.names, roster.empty_value
     doubted = config.claims.bounded and is_claim
@@ -60,6 +63,12 @@ def read_contributions(
     whole = pooled_tally(tallies)
     rows = {site: tally.rows(names) for site, tally in tallies.items()}
     fresh = standardised(tallies, whole, names, empty)
+    if config.belief == "between" and config.class_mix and cells:
+        factors = class_factors(cells, {site: p.class_rows for site, p in roster.profiles.items()}, names)
+        fresh = {
+            site: {m: (own, expected * factors[site][m]) for m, (own, expected) in pairs.items()}
+            for site, pairs in fresh.items()
+        }
     state = old.updated(fresh, config.smoothing, rows, from_mean=doubted)
     return Insight(
         contributions=whole.contributions(names, empty),
@@ -81,5 +90,5 @@ def _believed(
     if config.belief == "bound":
         return quality(state, state.rows, shrink_rows=config.shrink_rows, variance=variance, **limits)
     if config.claims.bounded:
-        return compared_quality(state, errors, row_variance=variance, **limits)
-    return compared_quality(state, errors, **limits)
+        return compared_quality(state, errors, row_variance=variance, tolerance=config.tolerance, **limits)
+    return compared_quality(state, errors, tolerance=config.tolerance, **limits)

@@ -205,8 +205,11 @@ class ComponentStrategy(Strategy):
         accepted = {site: v for site, v in sorted(verdicts.items()) if isinstance(v, Accepted)}
         tallies = {site: tally for site, reply in accepted.items() if (tally := self._tally(site, reply)) is not None}
         told, by_site = self.config.aggregation, self._referee is None
+        cells = {site: reply.cells for site, reply in accepted.items() if reply.cells}
         insight = (
-            read_contributions(tallies, self.roster, told, self.state.quality, is_claim=by_site) if tallies else None
+            read_contributions(tallies, self.roster, told, self.state.quality, is_claim=by_site, cells=cells)
+            if tallies
+            else None
         )
         return RoundOutcome(
             verdicts=verdicts,

@@ -96,6 +96,7 @@ def compared_quality(
     clip_low: float,
     clip_high: float,
     row_variance: float = HIT_VARIANCE,
+    tolerance: float | None = None,
 ) -> dict[str, dict[str, float]]:
     """Ratio per site and modality, believed as far as the sites of a modality differ more than chance lets them.
 
@@ -113,6 +114,7 @@ def compared_quality(
         clip_low: smallest ratio: a site is never silenced by a claim alone.
         clip_high: largest ratio.
         row_variance: s^2 where no error is known: with errors left out, no site's word on its spread is believed.
+        tolerance: see :func:`tolerated`.
     """
     found: dict[str, dict[str, float]] = {site: {} for site in state.sums}
     modalities = sorted({name for pairs in state.sums.values() for name in pairs})
@@ -128,8 +130,21 @@ def compared_quality(
         scale = mu / (mu * mu + variance / total) if mu > 0 and total else 0.0
         for site, count in rows.items():
             belief = between / (between + variance / count) if count and between > 0 else 0.0
-            found[site][modality] = min(max(1.0 + belief * apart[site] * scale, clip_low), clip_high)
+            ratio = tolerated(1.0 + belief * apart[site] * scale, tolerance)
+            found[site][modality] = min(max(ratio, clip_low), clip_high)
     return found
+
+
+def tolerated(ratio: float, tolerance: float | None) -> float:
+    """A ratio with the benefit of the doubt.
+
+    Sites differ for many reasons, and a sensor in order seldom gives less than half of the usual; a broken one gives next
+    to nothing. So a ratio from ``tolerance`` to 1 counts as 1, and below it falls with the square:
+    (ratio / tolerance)^2, continuous. None: as it is.
+    """
+    if tolerance is None or ratio >= 1.0:
+        return ratio
+    return 1.0 if ratio >= tolerance else (max(ratio, 0.0) / tolerance) ** 2
 
 
 def _difference(pair: Pair, rows: int) -> float:

@@ -227,6 +227,16 @@ class AggregationConfig(Section):
         description="a contribution ratio counts as far as it stands out against the largest error that its rows allow "
         "(bound), or as far as sites differ more than chance lets them (between, random effects)",
     )
+    tolerance: float | None = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="of belief=between: a ratio of at least this counts as 1, since sites differ for many reasons; below "
+        "it falls with the square, as that of a broken sensor does; null = as it is",
+    )
+    class_mix: bool = Field(
+        True, description="expect of a site's modalities what its mix of classes lets expect (indirect standardisation)"
+    )
     shrink_rows: float = Field(
         30.0, ge=0, description="of belief=bound: rows at which a contribution ratio counts half"
     )

@@ -1,5 +1,6 @@
 """Contributions of modalities: value functions, tables of values and shares, indices and their estimators."""
 
+from fedmce.contributions.class_mix import class_factors
 from fedmce.contributions.estimators import Estimate, estimate_shapley
 from fedmce.contributions.exact import INDICES, banzhaf, interactions, leave_one_out, shapley
 from fedmce.contributions.plan import RowPlan, is_exact, measured_how, phi_bound, plan_rows, tells_patterns
@@ -24,6 +25,7 @@ __all__ = [
     "Tally",
     "ValueTable",
     "banzhaf",
+    "class_factors",
     "contributions",
     "estimate_shapley",
     "interactions",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedmce.aggregation import QualityState, compared_quality
-from fedmce.aggregation.quality import between_sites
+from fedmce.aggregation.quality import between_sites, tolerated
 
 LIMITS = {"clip_low": 0.05, "clip_high": 2.0}
 
@@ -84,3 +84,21 @@ def test_a_site_without_rows_or_errors_is_neither_believed_nor_in_the_way() -> N
     found = compared_quality(absent, {"x": {"a": 0.1}, "y": {"a": None}}, **LIMITS)
     assert found["z"]["a"] == 1.0
     assert found["x"]["a"] > 1.0 > found["y"]["a"]
+
+
+def test_a_ratio_has_the_benefit_of_the_doubt_down_to_the_tolerance() -> None:
+    assert [tolerated(r, 0.5) for r in (1.7, 1.0, 0.7, 0.5)] == [1.7, 1.0, 1.0, 1.0]
+    assert tolerated(0.25, 0.5) == pytest.approx(0.25)
+    assert tolerated(0.1, 0.5) == pytest.approx(0.04)
+    assert tolerated(-0.3, 0.5) == 0.0
+    assert [tolerated(r, None) for r in (1.7, 0.7, -0.3)] == [1.7, 0.7, -0.3]
+    assert tolerated(0.5 - 1e-9, 0.5) == pytest.approx(1.0)
+
+
+def test_with_tolerance_sites_that_differ_somewhat_weigh_alike_and_a_broken_one_does_not() -> None:
+    own = {"x": 0.30, "y": 0.24, "z": 0.20, "w": 0.28, "broken": 0.0}
+    found = compared_quality(
+        state_of_sites(own, 0.25, 200), errors_of(own, 0.01), clip_low=0.05, clip_high=1.0, tolerance=0.5
+    )
+    assert [found[site]["a"] for site in "xyzw"] == [1.0] * 4
+    assert found["broken"]["a"] == 0.05
