@@ -92,7 +92,12 @@ class Kept:
             raise SiteError(change.code, f"{data}: " + "; ".join(str(finding) for finding in change.findings))
 
     def _make(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (
+            self.folder.parents[1],
+            self.folder.parent,
+            self.folder,
+        ):  # a mode is for the last one made alone
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}{SUFFIX}"

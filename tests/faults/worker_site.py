@@ -20,7 +20,7 @@ from client.worker.place import Lock
 from fedmce.config.schema import RunConfig
 from fedmce.flower_compat import ConfigRecord, Context, Message, RecordDict, array_record, identity
 from fedmce.folders.exporting import export_sites
-from fedmce.models import MultimodalNet, component_of, modality_of, state_of
+from fedmce.models import MultimodalNet, private_keys, state_of
 from fedmce.networks import spec_for
 from fedmce.wire import MODEL, ORDER, STATISTICS, Order, digest
 from tests.server.made import CLASSES, MODALITIES, made_config, made_dataset
@@ -90,11 +90,9 @@ class Site:
         data = made_dataset()
         spec = spec_for(data, self.config)
         names = tuple(m.name for m in MODALITIES)
-        part = {
-            k: v
-            for k, v in state_of(MultimodalNet(spec, seed=number)).items()
-            if (modality_of(component_of(k)) or names[0])
-        }
+        net = MultimodalNet(spec, seed=number)
+        kept = private_keys(net, self.config.aggregation.private)
+        part = {key: value for key, value in state_of(net).items() if key not in kept}
         scales = {
             f"{m.name}/{what}": make(m.statistics_shape, "f4") for m in MODALITIES for what, make in SCALES.items()
         }
