@@ -17,7 +17,7 @@ from fedmce import __version__
 from fedmce.config.schema import EngineConfig, RunConfig
 from fedmce.contributions import is_exact, measured_how
 from fedmce.data import FederatedDataset
-from fedmce.errors import FedMCEError
+from fedmce.errors import FedMCEError, StateError
 from fedmce.folders.plan import planned
 from fedmce.kits.environment import flower_environment
 from fedmce.missingness import MaskSet, draw_masks
@@ -27,6 +27,7 @@ from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from fedmce.scope import nodes, participants
 from server.committed.keeper import Keeper, open_keeper
+from server.committed.lock import HeldError
 from server.profile_round import Introductions, ProfileRound, Register, profile_round
 from server.referee import ServerRows
 from server.robustness import bearable_fields
@@ -44,18 +45,20 @@ def federate(grid: Grid, config: RunConfig, folder: Path, observer: Observer | N
     A run of which rounds are committed in ``folder`` goes on after the last. Whatever ends the run, the record is
     closed by an ``end`` event that says how, unless the state folder could not be taken: then it is another server's.
     """
-    keeper = open_keeper(folder, config, grid)
+    try:
+        keeper = open_keeper(folder, config, grid)
+    except HeldError:
+        raise
+    except StateError as error:
+        RecordWriter(folder, observer).write("end", **_ended("failed", error, folder), total_s=None)
+        raise
     began = time.perf_counter() - keeper.seconds
     record = keeper.record(folder, observer)
     try:
         _federate(grid, config, folder, record, keeper)
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        reason = "" if status == "interrupted" else f"{type(error).__name__}: {error}"
-        seconds, code = time.perf_counter() - began, error.exit_code if isinstance(error, FedMCEError) else 1
-        record.write(
-            "end", status=status, reason=reason, exit_code=code, rounds_done=_rounds_done(folder), total_s=seconds
-        )
+        record.write("end", **_ended(status, error, folder), total_s=time.perf_counter() - began)
         keeper.close(status)
         raise
     record.write("end", status="finished", reason="", rounds_done=config.rounds, total_s=time.perf_counter() - began)
@@ -149,6 +152,12 @@ def _record_profiles(record: RecordWriter, profiled: ProfileRound, sites: Sequen
     for site in sites:
         sizes = {"bytes_down": profiled.bytes_down[site], "bytes_up": profiled.bytes_up[site]}
         record.write("profile", **profiled.roster.record_row(site), **sizes)
+
+
+def _ended(status: str, error: BaseException, folder: Path) -> dict[str, Any]:
+    reason = "" if status == "interrupted" else f"{type(error).__name__}: {error}"
+    code = error.exit_code if isinstance(error, FedMCEError) else 1
+    return {"status": status, "reason": reason, "exit_code": code, "rounds_done": _rounds_done(folder)}
 
 
 def _rounds_done(folder: Path) -> int:

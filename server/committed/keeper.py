@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -111,6 +112,7 @@ class StateKeeper(Keeper):
         self._keys: Callable[[], dict[str, str]] = dict
         self._began = time.perf_counter()
         self._is_warning = False
+        self._hash, self._hashed = hashlib.sha256(), 0
         opening = Opening(plan_of(config), {name: version(name) for name in LIBRARIES}, accept_rollback)
         self.state: StateFolder = open_state(folder / STATE, opening, room=Room(folder / STATE, self._warn))
         self._chronicle = Chronicle(self.state.audit)
@@ -123,16 +125,18 @@ class StateKeeper(Keeper):
     def _take_up(self) -> None:
         """Cut the record back to the newest round and read what was committed with it."""
         newest, path, disk = self.state.newest, self._folder / RECORD, Disk()
-        there = path.stat().st_size if path.exists() else 0
         if newest is None:
-            if there:  # what was recorded belongs to rounds that will be run again
+            if path.exists():  # what was recorded belongs to rounds that will be run again
                 disk.cut(path, 0)
             return
         promised = int(newest.facts["record_bytes"])
-        if there < promised:
+        data = disk.read(path)[:promised] if path.exists() else b""
+        self._hash.update(data)
+        self._hashed = len(data)
+        if self._hash.hexdigest() != newest.facts["record_sha256"]:
             raise StateError(
-                f"{path}: {there} bytes; needed the {promised} that it had when round {newest.round} was committed. restore "
-                "it from a backup"
+                f"{path}: its first {promised} bytes are not those that it had when round {newest.round} was committed; needed "
+                "the record as the run wrote it. restore it from a backup"
             )
         disk.cut(path, promised)
         self.seconds = float(newest.facts["seconds"])
@@ -175,9 +179,11 @@ class StateKeeper(Keeper):
             return
         nodes = self._grid.kept if isinstance(self._grid, KeepsNodes) else {}
         snapshot = Snapshot(state, self._statistics, roster.profiles, self._keys(), dict(progress), nodes)
+        self._hash_record()
         facts = {
             "accepted": digests,
-            "record_bytes": (self._folder / RECORD).stat().st_size,
+            "record_bytes": self._hashed,
+            "record_sha256": self._hash.hexdigest(),
             "seconds": self.seconds + time.perf_counter() - self._began,
         }
         self.state.commit(state.round, to_files(snapshot), facts, self._score, [self._folder / RECORD])
@@ -186,6 +192,14 @@ class StateKeeper(Keeper):
     def close(self, status: str) -> None:
         """See :class:`Keeper`."""
         self.state.close(status)
+
+    def _hash_record(self) -> None:
+        """Fold in what was recorded since the last time."""
+        with (self._folder / RECORD).open("rb") as file:
+            file.seek(self._hashed)
+            while data := file.read(2**20):
+                self._hash.update(data)
+                self._hashed += len(data)
 
     def _write_up(self, digests: Mapping[str, str]) -> None:
         for row in self._rows:

@@ -16,6 +16,10 @@ from fedmce.errors import StateError
 NAME = "LOCK"
 
 
+class HeldError(StateError):
+    """Another server works on the run: nothing of it may be touched."""
+
+
 @lru_cache(maxsize=1)
 def boot_id() -> str:
     """What tells this start of this machine from all others; empty where the system does not say."""
@@ -35,7 +39,8 @@ class Lock:
         folder: the state folder.
 
     Raises:
-        StateError: another server holds it, or the folder cannot be written or locked.
+        HeldError: another server holds it.
+        StateError: the folder cannot be written or locked.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,9 +91,9 @@ class Lock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text, 0)
 
-    def _held(self, holder: dict[str, Any]) -> StateError:
+    def _held(self, holder: dict[str, Any]) -> HeldError:
         who = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
-        return StateError(f"{self.path}: held by {who}; needed a state folder of one server. end that process first")
+        return HeldError(f"{self.path}: held by {who}; needed a state folder of one server. end that process first")
 
 
 def _lives_here(holder: dict[str, Any]) -> bool:

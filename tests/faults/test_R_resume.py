@@ -360,9 +360,24 @@ def test_R15_the_command_goes_on_from_an_older_round_once_that_is_accepted(folde
 def test_R16_a_record_that_lost_rows_which_a_round_vouches_for_is_refused(folder: Path) -> None:
     run(small(), folder / "run", stop_after=3)
     record = folder / "run/record.jsonl"
-    record.write_bytes(record.read_bytes()[:2000])
-    with pytest.raises(StateError, match=r"record\.jsonl: 2000 bytes"):
-        engines.take_up(small(), folder / "run")
+    whole = record.read_bytes()
+    for wrong in (whole[:2000], whole[:500] + b"x" + whole[501:], None):
+        record.write_bytes(wrong) if wrong is not None else record.unlink()
+        with pytest.raises(StateError, match=r"record\.jsonl: its first \d+ bytes are not those"):
+            engines.take_up(small(), folder / "run")
+    record.write_bytes(whole)
+    assert engines.take_up(small(), folder / "run").round == 2
+
+
+def test_K07_a_server_that_cannot_take_its_state_says_so_in_the_record(folder: Path) -> None:
+    run(small(), folder / "run", stop_after=3)
+    with pytest.raises(StateError):
+        engines.run(small(seed=6), folder / "run", lambda row: None)
+    end = read_record(folder / "run")[-1]
+    assert (end["event"], end["status"], end["exit_code"]) == ("end", "failed", 5)
+    assert "seed: 5 -> 6" in end["reason"]
+    run(small(), folder / "run")
+    assert read_record(folder / "run")[-1]["status"] == "finished"
 
 
 def test_the_log_of_a_run_holds_its_decisions(folder: Path) -> None:
