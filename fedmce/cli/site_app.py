@@ -117,7 +117,9 @@ def site_check(
         Path | None,
         typer.Option("--like", help="Another site folder, whose task and modalities this one must have."),
     ] = None,
-    site: Annotated[str | None, typer.Option("--site", help="Name that the folder must have, as in its kit.")] = None,
+    kit: Annotated[
+        Path | None, typer.Option("--kit", help="Kit of the site: name and plan that the folder must have.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="PNG file to draw who has what.")] = None,
     values: Annotated[bool, typer.Option("--values/--no-values", help="Read all features, or headers only.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print findings and counts as one JSON object.")] = False,
@@ -126,7 +128,7 @@ def site_check(
     with door(as_json) as answer:
         from fedmce.cli.site_check import check
 
-        check(folder, answer, like=like, site=site, picture=picture, values=values)
+        check(folder, answer, like=like, kit=kit, picture=picture, values=values)
 
 
 @site_app.command("seal")

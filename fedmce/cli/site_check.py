@@ -24,22 +24,23 @@ from fedmce.folders.seal import write_seal
 PATTERNS = 16  # that a table lists
 
 
-def check(folder: Path, out: Door, *, like: Path | None, site: str | None, picture: Path | None, values: bool) -> None:
+def check(folder: Path, out: Door, *, like: Path | None, kit: Path | None, picture: Path | None, values: bool) -> None:
     """Check a folder; print its findings and who has what.
 
     Args:
         folder: of one site.
         out: with ``as_json`` findings and counts become one JSON object.
         like: another site folder, whose task and modalities this one must have.
-        site: name that the folder must have.
+        kit: of the site: its name, and the plan of its federation.
         picture: PNG file to draw.
         values: read the features too.
 
     Raises:
         DataError: ``like`` is no site folder.
+        IdentityError: ``kit`` cannot be read.
         typer.Exit: the folder has errors.
     """
-    report = check_folder(folder, demands=Demands(plan=_plan(like), kit_site=site), values=values)
+    report = check_folder(folder, demands=_demands(like, kit), values=values)
     if picture is not None and report.counts is not None:
         from fedmce.report.site_folder import draw_folder
 
@@ -82,9 +83,20 @@ def seal(folder: Path, out: Door) -> None:
     typer.echo(f"{path}: {len(report.used)} files")
 
 
-def _plan(like: Path | None) -> Plan | None:
-    if like is None:
-        return None
+def _demands(like: Path | None, kit: Path | None) -> Demands:
+    if kit is not None:
+        from fedmce.kits.problem import refuse
+        from fedmce.kits.verify import examine_kit
+
+        found, problems = examine_kit(kit)
+        if found is None:
+            refuse(problems, str(kit))
+        else:
+            return Demands.of_run(found.plan, found.file.site)
+    return Demands(plan=_plan(like) if like is not None else None)
+
+
+def _plan(like: Path) -> Plan:
     site = SiteFile.read(like)
     told = (PlannedModality(name=n, **m.model_dump(include=PLANNED)) for n, m in site.modalities.items())
     return Plan(tuple(told), site.task.classes, site.task.metric)

@@ -55,7 +55,7 @@ CASES: dict[str, Case] = {
     "D24": Case("two splits share a row of features", "T", "E"),
     "D25": Case("unknown split", "T", "E"),
     "D26": Case("too few train rows", "T", "E"),
-    "D27": Case("too few val rows for contributions on held-out rows", "T", "E"),
+    "D27": Case("too few train rows to hold some out for contributions", "T", "E"),
     "D28": Case("target empty in train or val", "T", "E"),
     "D29": Case("class number out of range", "T", "E"),
     "D30": Case("one class only", "T", "W"),

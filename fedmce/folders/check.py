@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedmce.config.folders import FoldersConfig
+from fedmce.config.schema import DatasetConfig
 from fedmce.errors import DataError
 from fedmce.folders.counts import Counts
 from fedmce.folders.declared import Declared
@@ -29,7 +31,7 @@ class Report:
 
     Attributes:
         folder: as it was given.
-        site: its name, None where ``site.yaml`` does not say it rightly.
+        site: its name as ``site.yaml`` has it, None where that is no text.
         findings: errors first, each in the order of the passes.
         counts: who has what; None where no table could be read.
         files: of single samples that the table names and that can be opened, relative to the folder.
@@ -93,7 +95,7 @@ class Report:
 
 def check_folder(
     path: Path,
-    plan: Plan | None = None,
+    plan: Plan | DatasetConfig | None = None,
     kit_site: str | None = None,
     *,
     demands: Demands | None = None,
@@ -105,13 +107,14 @@ def check_folder(
 
     Args:
         path: the folder.
-        plan: modalities and classes of the federation; None = not known.
+        plan: modalities and classes of the federation, or the section ``dataset`` of its configuration; None = not known.
         kit_site: name of the site in the kit; None = no kit.
         demands: everything that the federation asks; then ``plan`` and ``kit_site`` are taken from it.
         values: read the features too (pass V); without it the cost does not grow with their size.
     """
     folder = Path(path)
-    demands = demands or Demands(plan=plan, kit_site=kit_site)
+    if demands is None:
+        demands = Demands(plan=plan if isinstance(plan, Plan | FoldersConfig) else None, kit_site=kit_site)
     findings = Findings()
     site = read_declaration(folder, findings)
     if site is None:

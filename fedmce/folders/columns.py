@@ -29,12 +29,14 @@ class OpenTable:
         names: of the columns, in order; a name may be there twice.
         rows: how many.
         is_csv: cells are bytes.
+        codecs: of the columns read so far.
     """
 
     path: Path
     names: list[str]
     rows: int
     is_csv: bool
+    codecs: set[str] = field(default_factory=set)
     _cells: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,6 +57,7 @@ class OpenTable:
             return self._cells[name]
         with pq.ParquetFile(self.path) as opened:
             read = opened.read(columns=[name], use_threads=False).column(0)
+            self.codecs |= _codecs(opened, name)
         if pa.types.is_dictionary(read.type):
             read = read.cast(read.type.value_type)
         if _is_text(read.type):
@@ -112,16 +115,24 @@ def _open_parquet(path: Path, findings: Findings) -> OpenTable | None:
         return None
     try:
         with pq.ParquetFile(path) as opened:
-            about, names = opened.metadata, list(opened.schema_arrow.names)
-            groups = [about.row_group(at) for at in range(about.num_row_groups)]
-            codecs = {group.column(at).compression for group in groups for at in range(group.num_columns)}
+            rows, names = opened.metadata.num_rows, list(opened.schema_arrow.names)
     except Exception as error:  # Arrow raises more than its own errors on a broken footer
         _unreadable(path, f"its footer cannot be read ({type(error).__name__})", findings)
         return None
-    if other := codecs - set(CODECS):
-        _unreadable(path, f"compressed by {', '.join(sorted(other))}", findings, f"one of {', '.join(CODECS)}")
-        return None
-    return _not_too_large(OpenTable(path, names, about.num_rows, is_csv=False), findings)
+    return _not_too_large(OpenTable(path, names, rows, is_csv=False), findings)
+
+
+def check_codecs(table: OpenTable, findings: Findings) -> None:
+    """Columns that were read are compressed as every reader of Parquet knows it."""
+    if other := table.codecs - set(CODECS):
+        _unreadable(table.path, f"compressed by {', '.join(sorted(other))}", findings, f"one of {', '.join(CODECS)}")
+
+
+def _codecs(opened: Any, name: str) -> set[str]:
+    """Codecs of a column that has been read: of a broken footer Arrow's metadata ends the process, its reader does not."""
+    about = opened.metadata
+    at = next(at for at in range(about.num_columns) if opened.schema.column(at).path == name)
+    return {about.row_group(group).column(at).compression for group in range(about.num_row_groups)}
 
 
 def _no_parquet(path: Path) -> str:

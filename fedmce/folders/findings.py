@@ -61,6 +61,9 @@ class Finding:
             lines.append(f"  also: {self._others()}")
         return "\n".join([*lines, f"  allowed: {printable(self.allowed)}", f"  fix: {printable(self.fix)}"])
 
+    def __str__(self) -> str:
+        return self.text()
+
     def _others(self) -> str:
         rest = [printable(f"{e.where}: {e.given}" if e.where else e.given) for e in self.examples[1:]]
         hidden = self.count - max(len(self.examples), 1)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fedmce.folders.findings import EXAMPLES, Example, Finding
-from fedmce.folders.layout import FEATURES, SAMPLES, SITE_FILE
+from fedmce.folders.layout import ARRAYS, AUDIO, FEATURES, IMAGES, SAMPLES, SITE_FILE, VOLUMES
 
 HEAD = 4096  # bytes that a header lies in
 TAIL = 4096  # of a Parquet footer
+SINGLE = IMAGES + AUDIO + VOLUMES + ARRAYS
 Code = Literal["data_changed", "data_unavailable"]
 
 
@@ -61,12 +62,13 @@ class FolderFingerprint:
     files: dict[str, Stamp]
 
     @classmethod
-    def take(cls, path: Path, samples: Iterable[str] = ()) -> FolderFingerprint:
+    def take(cls, path: Path, samples: Iterable[str] | None = None) -> FolderFingerprint:
         """Look at ``site.yaml``, the table, ``features/*.npy`` and the given files of single samples.
 
         Args:
             path: the folder.
-            samples: paths relative to it, such as :attr:`~fedmce.folders.check.Report.files` lists.
+            samples: paths relative to it, such as :attr:`~fedmce.folders.check.Report.files` lists; None = every
+                image, recording, volume and array under the folder.
 
         Raises:
             OSError: the folder, ``site.yaml`` or a given file is not there or not readable.
@@ -76,6 +78,7 @@ class FolderFingerprint:
         tables = [name for name in SAMPLES if (folder / name).is_file()]
         headed = [SITE_FILE, *tables, *arrays]
         files = {name: _stamp(folder / name, with_digest=True) for name in headed}
+        samples = _single_samples(folder) if samples is None else samples
         files |= {name: _stamp(folder / name, with_digest=False) for name in samples if name not in files}
         return cls(files)
 
@@ -103,6 +106,13 @@ class FolderFingerprint:
             fix = "check the folder again, and start a new run"
             return Change("data_changed", (_finding("D56", other, "unchanged throughout a run", fix),))
         return None
+
+
+def _single_samples(folder: Path) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.lower().endswith(SINGLE):
+                yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 def _stamp(path: Path, with_digest: bool) -> Stamp:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fedmce.config.folders import PlannedModality
+from fedmce.config.folders import FoldersConfig, PlannedModality
 from fedmce.config.nearest import nearest
 from fedmce.folders.declared import Declared
 from fedmce.folders.demands import Demands
@@ -26,21 +26,21 @@ def check_agreement(site: Declared, demands: Demands, findings: Findings) -> Non
         _check_modalities(site, demands.plan, findings)
 
 
-def _check_task(site: Declared, plan: Plan, findings: Findings) -> None:
+def _check_task(site: Declared, plan: Plan | FoldersConfig, findings: Findings) -> None:
     fix = "compare with the plan in the kit"
     if site.kind == "regression":
         findings.error("D08", SITE_FILE, "task.kind", "regression", "classification", fix)
-    elif site.classes is not None and site.classes != plan.classes:
+    elif site.classes is not None and plan.classes and site.classes != plan.classes:
         allowed = f"{len(plan.classes)} classes in this order: {', '.join(plan.classes)}"
         given = f"{len(site.classes)} classes: {', '.join(site.classes)}"
         findings.error("D08", SITE_FILE, "task.classes", given, allowed, fix)
-    elif site.metric is not None and site.metric != plan.metric:
+    elif site.metric is not None and plan.metric is not None and site.metric != plan.metric:
         findings.error("D08", SITE_FILE, "task.metric", site.metric, plan.metric, fix)
 
 
-def _check_modalities(site: Declared, plan: Plan, findings: Findings) -> None:
+def _check_modalities(site: Declared, plan: Plan | FoldersConfig, findings: Findings) -> None:
     known = {modality.name: modality for modality in plan.modalities}
-    for name in site.names:
+    for name in site.names if known else ():
         if name not in known:
             hit = nearest(name, known)
             fix = f"did you mean {hit!r}? rename it" if hit else "remove it, or rename it"

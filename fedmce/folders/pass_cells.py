@@ -23,7 +23,7 @@ class Cells:
 
     Attributes:
         there: rows that hold it, bool ``(rows,)``; a cell that stands for nothing in words is no sample.
-        numbers: row numbers, -1 where absent or wrong, int64 ``(rows,)``; empty for paths.
+        numbers: row numbers, -1 where absent or not followed, int64 ``(rows,)``; empty for paths.
         paths: each path once; empty for row numbers.
         codes: which of them stands in a row, -1 = absent, int32 ``(rows,)``.
     """
@@ -116,7 +116,8 @@ def _texts(texts: Texts, is_csv: bool, where: str, ids: Ids, file: str, findings
         shown = ids.examples(few, lambda row: repr(values[texts.codes[row]]))
         fix = "choose one kind for the column"
         findings.many("D18", file, where, shown, len(few), "row numbers throughout, or paths throughout", fix)
-        there = path  # files can still be looked at
+        # Nobody knows which kind was meant, so neither is followed.
+        return Cells(there, np.full(len(there), -1, dtype=np.int64))
     if path.any():
         return Cells(there, paths=texts, codes=np.where(there, texts.codes, -1))
     return _digits(texts, values, there, is_csv, where, ids, file, findings)

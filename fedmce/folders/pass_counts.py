@@ -43,7 +43,7 @@ def check_counts(
     rows = np.flatnonzero(nothing)
     fix = "none needed; such rows are counted and left out of training"
     shown = ids.examples(rows, lambda row: "every modality is absent")
-    findings.many("D32", file, "", shown, len(rows), "allowed", fix, is_error=False)
+    findings.many("D32", file, "", shown, len(rows), "yes, if it is meant", fix, is_error=False)
     _check_floors(counts, floors, file, findings)
 
 
@@ -53,10 +53,11 @@ def _check_splits(counts: Counts, floors: PrivacyConfig, demands: Demands, file:
         allowed = f"at least {least}" + (" (min_rows: nothing could be released)" if least > 1 else "")
         fix = "check the split; rows named train are what a site learns from"
         findings.error("D26", file, "split", f"{counts.rows['train']} train rows", allowed, fix)
-    if demands.held_out and counts.rows["val"] < HELD_OUT_LEAST:
-        fix = "add val rows, or measure contributions on received claims"
-        allowed = f"at least {HELD_OUT_LEAST}"
-        findings.error("D27", file, "split", f"{counts.rows['val']} val rows", allowed, fix)
+    if demands.held_out is not None and (rows := int(demands.held_out * counts.rows["train"])) < HELD_OUT_LEAST:
+        given = f"{rows} rows, {demands.held_out:.0%} of the train rows"
+        allowed = f"at least {HELD_OUT_LEAST} to measure contributions on"
+        fix = "add train rows, or agree on contributions.source=received"
+        findings.error("D27", file, "split", given, allowed, fix)
 
 
 def _check_presence(counts: Counts, file: str, findings: Findings) -> None:
@@ -68,10 +69,10 @@ def _check_presence(counts: Counts, file: str, findings: Findings) -> None:
         return
     for name in (name for name, rows in held.items() if not rows):
         fix = f"none needed; or remove modalities.{name} from {SITE_FILE}"
-        findings.warning("D33", file, f'column "{name}"', "declared but never present", "allowed", fix)
+        findings.warning("D33", file, f'column "{name}"', "declared but never present", "yes, if it is meant", fix)
     if len(held) > 1 and total and all(rows == total for rows in held.values()):
         fix = "none needed, unless absent samples were filled up with zeros or means"
-        findings.warning("D33", file, "", "every row holds every modality", "allowed", fix)
+        findings.warning("D33", file, "", "every row holds every modality", "yes, if it is meant", fix)
 
 
 def _check_floors(counts: Counts, floors: PrivacyConfig, file: str, findings: Findings) -> None:

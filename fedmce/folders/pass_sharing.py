@@ -18,7 +18,7 @@ LEAST = 3
 def check_range(name: str, cells: Cells, header: NpyHeader, ids: Ids, file: str, findings: Findings) -> None:
     """Row numbers within the array."""
     rows = header.shape[0]
-    wrong = np.flatnonzero(cells.there & ((cells.numbers < 0) | (cells.numbers >= rows)))
+    wrong = np.flatnonzero(cells.there & ((cells.numbers < -1) | (cells.numbers >= rows)))
     shown = ids.examples(wrong, lambda row: f"row number {cells.numbers[row]}")
     allowed = f"0 to {rows - 1} ({FEATURES}/{name}.npy has {rows} rows), or empty for absent"
     fix = f"correct the row number, or export {FEATURES}/{name}.npy again"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fedmce.folders.columns import OpenTable, open_table
+from fedmce.folders.columns import OpenTable, check_codecs, open_table
 from fedmce.folders.counts import Counts, count
 from fedmce.folders.declared import Declared
 from fedmce.folders.demands import Demands
@@ -96,8 +96,9 @@ class _Reader:
             for name in self._site.modalities
             if (found := self._column(name, self._cells(name))) is not None
         }
+        check_codecs(opened, findings)
         table = Table(opened.file, self._ids, cells)
-        rowed = [name for name, found in cells.items() if found.paths is None and found.there.any()]
+        rowed = [name for name, found in cells.items() if found.paths is None and (found.numbers != -1).any()]
         table.headers = check_arrays(self._folder, self._site.modalities, rowed, findings)
         self._follow(table, known)
         if self._splits is not None and len(cells) == len(self._site.modalities):

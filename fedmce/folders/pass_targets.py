@@ -126,7 +126,7 @@ def _warn_of_one_class(numbers: Codes, splits: Codes, classes: tuple[str, ...], 
     if len(train) == 1 and classes:
         given = f"all train rows are {classes[train[0]]}"
         fix = "none needed; what this site trains carries one class"
-        findings.warning("D30", file, WHERE, given, "allowed", fix)
+        findings.warning("D30", file, WHERE, given, "yes, if it is meant", fix)
 
 
 def check_numbers(column: Any, kind: Kind, splits: Codes, ids: Ids, file: str, findings: Findings) -> None:

@@ -74,7 +74,7 @@ def check_array(
     findings.many("D42", file, "", bad, bad_rows, "finite numbers in rows that samples point at", fix)
     if lonely:
         fix = "none needed; no sample points at these rows"
-        findings.warning("D43", file, "", f"{lonely:,} rows with NaN or infinity", "allowed", fix)
+        findings.warning("D43", file, "", f"{lonely:,} rows with NaN or infinity", "yes, if it is meant", fix)
     judge(tally, file, lambda row: f"row {row}", scale, findings)
 
 
@@ -147,7 +147,7 @@ def judge(tally: Tally, file: str, name: Any, scale: Scale | None, findings: Fin
         fix = f"if these look absent: {ABSENT_FIX}"
         findings.many("D44", file, "", shown, tally.zero_rows, allowed, fix, is_error=False)
     if tally.rows > 1 and tally.entries and tally.low == tally.high:
-        findings.warning("D45", file, "", f"every entry is {tally.low:g}", "allowed", "is the sensor dead?")
+        findings.warning("D45", file, "", f"every entry is {tally.low:g}", "yes, if it is meant", "is the sensor dead?")
     elif scale is not None and tally.entries:
         _compare(tally, file, scale, findings)
 

@@ -277,9 +277,9 @@ def test_D26_fewer_train_rows_than_could_ever_be_released(folder: Folder) -> Non
 
 
 def test_D27_too_few_rows_held_out(folder: Folder) -> None:
-    folder.columns["split"] = ["val" if row < 9 else "train" for row in range(60)]
-    expect(folder.write(), "D27", demands=Demands(held_out=True))
-    expect(folder, demands=Demands(held_out=False))
+    expect(folder.write(), "D27", demands=Demands(held_out=0.25))  # 9 of 36
+    expect(folder, only=True, demands=Demands(held_out=0.28))
+    expect(folder, only=True)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

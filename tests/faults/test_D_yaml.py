@@ -50,7 +50,7 @@ def _plan(folder: Folder) -> Plan:
 
 def test_a_good_folder_has_no_finding(folder: Folder) -> None:
     expect(folder, only=True)
-    expect(folder, only=True, demands=Demands(plan=_plan(folder), kit_site="north", held_out=True))
+    expect(folder, only=True, demands=Demands(plan=_plan(folder), kit_site="north", held_out=0.3))
 
 
 @pytest.mark.parametrize("what", ["missing", "a file", "a broken link"])
