@@ -22,6 +22,7 @@ def _suites() -> dict[str, Callable[[], list[Figure]]]:
     # torch reads the number of threads when it is imported, so nothing may import it before it is set.
     from benchmarks.contributions import contribution_cost
     from benchmarks.estimators import estimator_quality
+    from benchmarks.gate import gate_cost
     from benchmarks.memory import memory_ratio
     from benchmarks.oracle import oracle_ratio
     from benchmarks.overhead import engine_overhead
@@ -37,6 +38,7 @@ def _suites() -> dict[str, Callable[[], list[Figure]]]:
         "estimators": estimator_quality,
         "scaling": step_scaling,
         "memory": memory_ratio,
+        "gate": gate_cost,
     }
 
 

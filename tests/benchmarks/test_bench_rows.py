@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from benchmarks import estimators, memory, oracle
+from benchmarks import estimators, gate, memory, oracle
 from benchmarks.row import Figure, table
 from fedmce.contributions.estimators import METHODS
 
@@ -41,6 +41,17 @@ def test_the_step_beats_its_twin_and_says_so_from_below() -> None:
     (figure,) = oracle.oracle_ratio(batch_size=8)
     assert figure.at_least
     assert figure.value > 1
+
+
+def test_the_gate_is_timed_on_a_large_reply_and_on_many_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "LARGE_ROWS", 100)
+    monkeypatch.setattr(gate, "REPLIES", 3)
+    monkeypatch.setattr(gate, "REPEATS", 2)
+    large, small = gate.gate_cost()
+    assert not large.at_least
+    assert small.at_least
+    assert 0 < large.value < 1000
+    assert small.value > 0
 
 
 def test_estimators_are_scored_at_every_budget_on_every_game() -> None:
