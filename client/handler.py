@@ -11,7 +11,7 @@ import numpy as np
 
 from client.kept import Kept
 from client.padding import pad
-from client.policy import Policy, admit, policy_of
+from client.policy import PINNED, Policy, admit, policy_of
 from client.profile import profile as profile_of
 from client.released import entry
 from client.rounds import Answer, answer
@@ -68,13 +68,15 @@ def _handle(message: Message, context: Context) -> Message:
     if kept is not None and folder is not None:
         kept.check_data(Path(folder), is_profile)
     place = open_workplace(order.config, site, folder)
-    policy = policy_of(place, folder)
+    policy = policy_of(place)
     ledger = Ledger(Path(str(node["home"]))) if node.get("home") else None
-    records = (
-        _profile(place, order, policy, ledger)
-        if is_profile
-        else _round(place, order, message, context, kept, policy, ledger)
-    )
+    if is_profile:
+        records = _profile(place, order, policy, ledger)
+    else:
+        pin = context.state.pop(PINNED, None)  # of this run of Flower's, so no part of what the site keeps
+        records = _round(place, order, message, context, kept, policy, ledger)
+        if pin is not None:
+            context.state[PINNED] = pin
     records[STAMP] = ConfigRecord(stamp(site, order.round, order.base, text_sha256(order.config), __version__))
     if not policy.floors.is_open:
         pad(records)

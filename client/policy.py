@@ -13,7 +13,6 @@ from fedmce.contributions import tells_patterns
 from fedmce.errors import PlanRefusedError
 from fedmce.flower_compat import ConfigRecord, RecordDict
 from fedmce.folders.layout import SiteFile
-from fedmce.folders.release import Release
 from fedmce.kits.digest import plan_digest
 from fedmce.missingness import keep_modalities
 from fedmce.privacy import Cohort, FirstLayer, cohort, effective, first_layers, told_modalities
@@ -65,7 +64,7 @@ def admit(order: Order, node: Mapping[str, object], state: RecordDict) -> None:
             )
     else:
         _check_pin(order, state, is_open=config.privacy.is_open)
-    release = release_of(str(node["folder"])) if node.get("folder") else None
+    release = SiteFile.read(Path(str(node["folder"]))).release if node.get("folder") else None
     if release is not None and (lower := release.above(config.privacy)):
         raise PlanRefusedError(
             f"plan: below the floors of this site (site.yaml: release): {'; '.join(lower)}. raise privacy.* in the plan"
@@ -96,19 +95,13 @@ def _check_asked(order: Order, floors: PrivacyConfig) -> None:
         )
 
 
-def release_of(folder: str) -> Release:
-    """The site's own floors."""
-    return SiteFile.read(Path(folder)).release
-
-
-def policy_of(place: Workplace, folder: str | None = None) -> Policy:
+def policy_of(place: Workplace) -> Policy:
     """What the site's floors let it tell; counted once per workplace.
 
     Args:
-        place: data and plan.
-        folder: the site folder, whose ``release`` overrules the plan where it is stricter.
+        place: data, plan, and the site's own floors, which overrule the plan's where they are stricter.
     """
-    floors = effective(place.config.privacy, release_of(folder) if folder is not None else None)
+    floors = effective(place.config.privacy, place.release)
     if floors not in place.policies:
         place.policies[floors] = _policy(place, floors)
     found = place.policies[floors]

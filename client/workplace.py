@@ -18,11 +18,13 @@ import torch
 import fedmce.data as data
 from client.heldout import heldout_rows, take_rows, without
 from fedmce.config.privacy import PrivacyConfig
-from fedmce.config.schema import RunConfig
+from fedmce.config.schema import FoldersConfig, RunConfig
 from fedmce.data import FederatedDataset, Modality, Split, Task
 from fedmce.data.folders import is_elsewhere
 from fedmce.errors import ConfigError, DataError
 from fedmce.folders.layout import SiteFile
+from fedmce.folders.plan import site_files
+from fedmce.folders.release import Release
 from fedmce.missingness import ObservedRows, SiteMask, draw_site_mask, join_rows, keep_modalities, observe
 from fedmce.missingness.away import away_modalities
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
@@ -48,6 +50,7 @@ class Workplace:
         heldout: observed rows that never train; there with ``contributions.source=heldout`` alone.
         test: test rows with their natural gaps only; there where sites end with models of their own, or where nobody
             else has the rows.
+        release: the site's own floors, from its folder; None where the data are no folder of the site's.
     """
 
     site: str
@@ -60,6 +63,7 @@ class Workplace:
     unmasked: ObservedRows | None = None
     heldout: ObservedRows | None = None
     test: ObservedRows | None = None
+    release: Release | None = None
     policies: dict[PrivacyConfig, object] = field(default_factory=dict)  # of client.policy, made once
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
@@ -197,7 +201,16 @@ def open_workplace(config_json: str, site: str, folder: str | None = None) -> Wo
         unmasked=unmasked,
         heldout=heldout,
         test=_test_rows(dataset, config, site) if config.scores_at_sites or folder is not None else None,
+        release=_release(config, site, folder),
     )
+
+
+def _release(config: RunConfig, site: str, folder: str | None) -> Release | None:
+    if folder is not None:
+        return SiteFile.read(Path(folder)).release
+    if not isinstance(config.dataset, FoldersConfig) or config.dataset.path is None:
+        return None
+    return next((f.release for f in site_files(Path(config.dataset.path)).values() if f.site == site), None)
 
 
 def _own_dataset(config: RunConfig, site: str, folder: str) -> FederatedDataset:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from fedmce.config.agreement_missingness import missingness_problems
 from fedmce.config.explain import config_error
 from fedmce.config.names import names
+from fedmce.config.privacy_rules import asked_problems
 from fedmce.config.quality import DegradedConfig, QualityConfig
 from fedmce.config.schema import MceConfig, MissingnessConfig, NaturalConfig, ObjectiveConfig, RunConfig
 from fedmce.subsets import AUTO_LIMIT, EXACT_LIMIT
@@ -64,6 +65,7 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     problems += _gaps(config.missingness, {site: dataset.sites[site] for site in part if site in dataset.sites})
     problems += _subsets(config.objective, len(modalities))
     problems += _neighbours(config.model.absent, len(modalities))
+    problems += asked_problems(config.privacy, len(part) if config.scope == "sites" else 1)
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fedmce.config.privacy import PrivacyConfig
+
 if TYPE_CHECKING:
     from fedmce.config.schema import RunConfig
 
@@ -21,11 +23,8 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
             f"privacy.k_min: given {floors.k_min} with engine=deployed, where a count of one is one person; needed at "
             "least 2. use privacy=floors, or say privacy.i_know=true if no row is anybody's"
         )
-    if config.sites is not None and len(config.sites) < floors.min_asked > 1:
-        yield (
-            f"privacy.min_asked: given {floors.min_asked}, with {len(config.sites)} sites; no site would ever answer. "
-            "needed at most the number of sites"
-        )
+    if config.sites is not None:
+        yield from asked_problems(floors, len(config.sites))
     if floors.is_open:
         return
     if config.model.normalisation == "batch" and "normalisation" not in config.aggregation.private:
@@ -37,6 +36,15 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
         yield (
             f"objective: given {config.objective.name} with floors of privacy; it tells arrays beside the update, which "
             "no floor covers. needed another objective, or privacy=open"
+        )
+
+
+def asked_problems(floors: PrivacyConfig, sites: int) -> Iterator[str]:
+    """``min_asked`` against how many sites there are."""
+    if sites < floors.min_asked > 1:
+        yield (
+            f"privacy.min_asked: given {floors.min_asked}, with {sites} sites; no site would ever answer. "
+            "needed at most the number of sites"
         )
 
 

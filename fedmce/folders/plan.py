@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedmce.config.folders import FoldersConfig, Metric, PlannedModality
+from fedmce.config.privacy_rules import asked_problems
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError, DataError
 from fedmce.folders.layout import SITE_FILE, SiteFile
@@ -99,7 +100,7 @@ def planned(config: RunConfig) -> RunConfig:
 
     Raises:
         DataError: the folders are not there, or do not agree.
-        ConfigError: no path and no names of sites.
+        ConfigError: no path and no names of sites, or floors below those of a site.
     """
     section = config.dataset
     if not isinstance(section, FoldersConfig):
@@ -109,6 +110,19 @@ def planned(config: RunConfig) -> RunConfig:
     names = config.sites or tuple(site.site for site in files.values())
     if not names:
         raise ConfigError("sites: nothing given; needed the names of the sites, where each site opens its own folder")
+    for problem in asked_problems(config.privacy, len(names)):
+        raise ConfigError(problem)
+    lower = {
+        site.site: keys
+        for site in files.values()
+        if site.site in names and (keys := site.release.above(config.privacy))
+    }
+    if lower:
+        sites = "; ".join(f"site {site}: {', '.join(keys)}" for site, keys in sorted(lower.items()))
+        raise ConfigError(
+            f"privacy: below the floors of {len(lower)} site(s) (site.yaml: release); {sites}. raise these keys of privacy, "
+            "or leave the sites out"
+        )
     whole = str(Path(section.path).expanduser().resolve()) if section.path is not None else None
     told = FoldersConfig(path=whole, modalities=plan.modalities, classes=plan.classes, metric=plan.metric)
     return config.model_copy(update={"dataset": told, "sites": names})
