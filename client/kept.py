@@ -92,11 +92,8 @@ class Kept:
             raise SiteError(change.code, f"{data}: " + "; ".join(str(finding) for finding in change.findings))
 
     def _make(self) -> None:
-        for folder in (
-            self.folder.parents[1],
-            self.folder.parent,
-            self.folder,
-        ):  # a mode is for the last one made alone
+        # One by one: of several that are made at once only the last gets the mode.
+        for folder in (*reversed(list(self.folder.parents)[:3]), self.folder):
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def _file(self, number: int) -> Path:

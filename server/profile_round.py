@@ -7,6 +7,7 @@ itself must agree. Unregistered nodes, as in a simulation, are taken at their wo
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,8 +17,10 @@ from fedmce.config.schema import RunConfig
 from fedmce.errors import NetworkError, RunError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, Node, RecordDict, arrays_of, connected, payload_bytes
 from fedmce.models import NetworkSpec
+from fedmce.site_errors import WHERE_TRACES_ARE, said_of_number
 from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order, budget
 from server.exchange import LONGEST_WAIT_S, Clock, Wait, exchange
+from server.gate.verdicts import shown
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
 
@@ -170,7 +173,9 @@ def _all_at_once(register: Register, config: RunConfig, sites: int) -> None:
         )
     found = register.introduce(nodes, config.exchange.deadline_s)
     if found.refused:
-        raise RunError("profile round: " + "; ".join(sorted(found.refused.values())))
+        problems = Counter(found.refused.values())
+        said = [text if count == 1 else f"{count} x {text}" for text, count in sorted(problems.items())]
+        raise RunError("profile round: " + "; ".join(said))
 
 
 def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
@@ -196,7 +201,11 @@ def _read(node: int, reply: Message | None, spec: NetworkSpec, config: RunConfig
     if reply is None:
         raise WireError("a node did not answer in time")
     if reply.has_error():
-        raise WireError(f"a node failed: {reply.error.reason}")
+        # Never the text of the reply, which is the site's; Flower's own codes have none that would help.
+        said = said_of_number(reply.error.code)
+        raise WireError(
+            f"a node failed: {f'{said} ({WHERE_TRACES_ARE})' if said else f'code {shown(reply.error.code)}'}"
+        )
     sums, reports, stamps = reply.content.array_records, reply.content.metric_records, reply.content.config_records
     if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
         raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")

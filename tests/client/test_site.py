@@ -15,7 +15,7 @@ from client.profile import profile
 from client.rounds import answer
 from client.workplace import open_workplace, site_name
 from fedmce.data import FederatedDataset
-from fedmce.errors import ConfigError, WireError
+from fedmce.errors import ConfigError
 from fedmce.flower_compat import ConfigRecord, Message, RecordDict, array_record, identity
 from fedmce.missingness import draw_masks
 from fedmce.models import MultimodalNet, Statistics, component_of, modality_of, state_of
@@ -187,16 +187,18 @@ def sent(made: FederatedDataset) -> Iterator[Any]:
         yield ask
 
 
-def test_an_order_for_another_site_is_refused(sent: Any) -> None:
+def test_an_order_for_another_site_is_refused(sent: Any, capsys: pytest.CaptureFixture[str]) -> None:
     place = open_workplace(made_config().to_json(), "dale")
-    with pytest.raises(WireError, match=r"order for site 'ash' reached site 'dale'"):
-        sent(order_for(place, ("sound", "blood"), site="ash"))
+    reply = sent(order_for(place, ("sound", "blood"), site="ash"))
+    assert reply.error.reason == "plan_refused"
+    assert "order for site 'ash' reached site 'dale'" in capsys.readouterr().err
 
 
 def test_components_that_do_not_fit_the_order_are_refused(sent: Any) -> None:
     place = open_workplace(made_config().to_json(), "dale")
-    with pytest.raises(RuntimeError, match="Missing key"):
-        sent(order_for(place, ("image", "sound", "blood")), ("sound", "blood"))
+    reply = sent(order_for(place, ("image", "sound", "blood")), ("sound", "blood"))
+    assert reply.error.reason in ("internal", "plan_refused")
+    assert not reply.has_content()
 
 
 def test_a_reply_is_stamped_with_what_it_answers(sent: Any) -> None:
