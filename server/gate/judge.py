@@ -13,8 +13,9 @@ from typing import Any
 
 from fedmce.contributions import Tally
 from fedmce.flower_compat import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from fedmce.wire import REPORT, SCHEMA, SHARED, STAMP, UPDATE
+from fedmce.site_errors import WHERE_TRACES_ARE, said_of_number
 from fedmce.training import ScoredRows
+from fedmce.wire import REPORT, SCHEMA, SHARED, STAMP, UPDATE
 from server.claims import Claim, read_tally
 from server.gate.counts import read_counts, read_steps
 from server.gate.expectation import Expectation
@@ -103,6 +104,8 @@ def error_of(reply: Message) -> Stop:
     code = reply.error.code
     if type(code) is int and code in TRANSPORT_CODES:
         return Stop("transport", f"Flower's code {code}")
+    if (said := said_of_number(code)) is not None:
+        return Stop("site_error", f"{said} ({WHERE_TRACES_ARE})")
     return Stop("site_error", f"code {shown(code) if type(code) is int else 'unknown'}")
 
 
