@@ -91,13 +91,14 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter,
     keeper.begin(statistics, lambda: register.known.keys)
     by_server = config.contributions.source == "server"
     referee = ServerRows(dataset, config, spec, statistics) if by_server else None
-    state = first_state(config, spec) if found is None else found.state
-    strategy = ComponentStrategy(shared, spec, roster, statistics, state, referee)
+    begun = first_state(config, spec) if found is None else found.state
+    strategy = ComponentStrategy(shared, spec, roster, statistics, begun, referee)
+    progress = Progress.resumed(found.progress, config.exchange) if found is not None else None
+    del found, begun  # the model that the run goes on from need not stay in memory beside the one that it trains
     # Models and rows that only a site has are scored where they are.
     tests = None if config.scores_at_sites else TestRows(dataset, config, spec, statistics, roster.empty_value)
     score = tests.score if tests else None
     late = register if is_deployed else None
-    progress = Progress.resumed(found.progress, config.exchange) if found is not None else None
     RoundLoop(grid, strategy, record, score, dataset.task.metric, late, progress, keeper=keeper).run()
     save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 

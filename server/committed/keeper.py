@@ -65,7 +65,7 @@ class Keeper:
         return {}
 
     def begin(self, statistics: dict[str, Statistics], keys: Callable[[], dict[str, str]]) -> None:
-        """The federation stands.
+        """The federation stands; what was found is let go.
 
         Args:
             statistics: of the normalisation.
@@ -162,6 +162,7 @@ class StateKeeper(Keeper):
     def begin(self, statistics: dict[str, Statistics], keys: Callable[[], dict[str, str]]) -> None:
         """See :class:`Keeper`."""
         self._statistics, self._keys = statistics, keys
+        self.found = self.state.newest = None
 
     def before_round(self, number: int, asked: tuple[str, ...], reply_bytes: int) -> None:
         """See :class:`Keeper`."""
