@@ -36,8 +36,22 @@ switch_off_side_effects()
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.app.message.message import make_message  # noqa: E402 - private
+from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError  # noqa: E402 - private
 from flwr.supercore.run import Run  # noqa: E402 - private
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
+from google.protobuf.message import DecodeError  # noqa: E402 - Flower's wire format
+
+# What building a message from hostile bytes raises.
+UNREADABLE = (
+    UnexpectedObjectContentError,
+    DecodeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 @contextmanager
@@ -84,6 +98,28 @@ def connected(grid: Any) -> dict[int, Node]:
         public_key = bytes(info.public_key)
         found[int(info.node_id)] = Node(info.name, hashlib.sha256(public_key).hexdigest() if public_key else "")
     return dict(sorted(found.items()))
+
+
+def pulled(grid: Any, message: Message, message_id: str) -> list[Message]:
+    """Replies to a message; one without records in place of what cannot be built or names another message.
+
+    A reply arrives as objects that its sender serialised, its envelope among them. Flower raises whatever they provoke,
+    which must not end more than the reply; and it compares the envelope within with nothing, so a node could answer
+    in the name of another. Errors of the connection itself are raised.
+
+    Args:
+        grid: Flower's grid.
+        message: that was pushed.
+        message_id: under which it was pushed.
+    """
+    try:
+        found = list(grid.pull_messages([message_id]))
+        answers = [reply.metadata.reply_to_message_id == message_id for reply in found]
+    except UNREADABLE:
+        return [Message(RecordDict(), reply_to=message)]
+    return [
+        reply if fits else Message(RecordDict(), reply_to=message) for reply, fits in zip(found, answers, strict=True)
+    ]
 
 
 def as_received(message: Message, message_id: str) -> Message:
@@ -287,6 +323,7 @@ __all__ = [
     "pack",
     "pack_records",
     "payload_bytes",
+    "pulled",
     "switch_off_side_effects",
     "unpack",
     "unpack_records",

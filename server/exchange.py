@@ -9,7 +9,7 @@ from typing import Protocol
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import Message
+from fedmce.flower_compat import Message, pulled
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 0.5
 
@@ -77,13 +77,14 @@ def collect(
         return Waited(0.0, False, ())
     began = clock.monotonic()
     # Flower gives a message its id when it is pushed, and none to one that it could not take.
-    waiting = dict.fromkeys(name for name in grid.push_messages(list(messages)) if name)
+    pushed = zip(grid.push_messages(list(messages)), messages, strict=False)  # none are back if all are too large
+    waiting = {name: message for name, message in pushed if name}
     counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, FIRST_WAIT_S
     met = False
     while waiting:
         arrived = 0
-        for message_id in list(waiting):
-            for reply in grid.pull_messages([message_id]):
+        for message_id, message in list(waiting.items()):
+            for reply in pulled(grid, message, message_id):
                 waiting.pop(reply.metadata.reply_to_message_id, None)
                 counted += take(reply)
                 arrived += 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import Message, RecordDict
+from fedmce.flower_compat import Message, RecordDict, pulled
 
 PROBE, LIVES_S = "query.probe", 60.0
 
@@ -19,23 +19,23 @@ class Probes:
     """
 
     def __init__(self, grid: Grid) -> None:
-        self._grid, self._sent = grid, dict[str, str]()
+        self._grid, self._sent = grid, dict[str, tuple[str, Message]]()
 
     def send(self, nodes: Mapping[str, int]) -> None:
         """Ask these sites (name -> node id); what was on its way to them before is forgotten."""
         if not nodes:
             return
         messages = [Message(RecordDict(), node, PROBE, ttl=LIVES_S, group_id="probe") for node in nodes.values()]
-        self._sent = {message_id: site for message_id, site in self._sent.items() if site not in nodes}
-        pushed = self._grid.push_messages(messages)
-        self._sent |= {message_id: site for message_id, site in zip(pushed, nodes, strict=True) if message_id}
+        self._sent = {message_id: sent for message_id, sent in self._sent.items() if sent[0] not in nodes}
+        pushed = zip(self._grid.push_messages(messages), nodes, messages, strict=False)
+        self._sent |= {message_id: (site, message) for message_id, site, message in pushed if message_id}
 
     def answered(self) -> list[str]:
         """Sites whose answer has come; an error is one that Flower makes when nobody answers."""
         found = []
-        for message_id in list(self._sent):
-            for reply in self._grid.pull_messages([message_id]):
-                site = self._sent.pop(message_id, None)
-                if site is not None and not reply.has_error():
+        for message_id, (site, message) in list(self._sent.items()):
+            for reply in pulled(self._grid, message, message_id)[:1]:
+                del self._sent[message_id]
+                if not reply.has_error():
                     found.append(site)
         return found

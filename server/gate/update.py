@@ -106,8 +106,8 @@ def _verdict(component: str, moved: Change | None, rows: int, expected: Expectat
     """Why a component has no weight; None where it has."""
     if moved is None:
         return Note("key_set", f"{component} was left out", component)
-    if moved.is_none:
-        return Note("idle", f"{component} did not change", component)
+    if moved.is_none:  # no rows and no change agree with each other and need no note
+        return Note("idle", f"{component} did not change", component) if rows else None
     if rows < expected.floor:
         return Note("count_range", f"{component} was trained on {rows} rows; needed {expected.floor}", component)
     limit = expected.norm_limits.get(component)
