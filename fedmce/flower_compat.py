@@ -39,7 +39,7 @@ from flwr.app.message.message import make_message  # noqa: E402 - private
 from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError  # noqa: E402 - private
 from flwr.supercore.run import Run  # noqa: E402 - private
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
-from google.protobuf.message import DecodeError  # noqa: E402 - Flower's wire format
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: E402 - Flower's wire format
 
 # What building a message from hostile bytes raises.
 UNREADABLE = (
