@@ -14,7 +14,8 @@ from fedmce.config.nearest import nearest
 from fedmce.folders.declared import as_classification, errors_of, is_regression
 from fedmce.folders.findings import Findings
 from fedmce.folders.layout import FORMAT, SITE_FILE, SiteFile
-from fedmce.folders.strict_yaml import Parsed, named
+from fedmce.folders.strict_yaml import Parsed
+from fedmce.folders.yaml_core import named
 
 REGRESSION_KEYS = ("kind", "metric")
 KeyPath = tuple[str | int, ...]

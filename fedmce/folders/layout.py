@@ -18,7 +18,7 @@ from fedmce.config.explain import explain
 from fedmce.config.folders import TAKEN, ClassName, Metric, ModalityName, ModalitySection, SiteName
 from fedmce.config.section import Section
 from fedmce.errors import DataError
-from fedmce.folders import strict_yaml
+from fedmce.folders import yaml_core
 from fedmce.folders.release import Release
 
 FORMAT = 1  # version of the format that this release writes; it reads 1 to this
@@ -136,7 +136,7 @@ class SiteFile(Strict):
     def write(self, folder: Path) -> Path:
         """Write ``folder/site.yaml``."""
         path = Path(folder) / SITE_FILE
-        path.write_text(strict_yaml.dump(self.to_tree()), encoding="utf-8")
+        path.write_text(yaml_core.dump(self.to_tree()), encoding="utf-8")
         return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from fedmce.errors import ConfigError
-from fedmce.folders import strict_yaml
+from fedmce.folders import yaml_core
 from fedmce.folders.importing_parts import POOLED
 from fedmce.folders.layout import FEATURES, ID, SAMPLES, SITE_FILE, SPLIT, TARGET, SiteFile
 from fedmce.folders.write import new_folder
@@ -75,4 +75,4 @@ def _line(text: str) -> str:
 
 def _quoted(value: object) -> str:
     """As YAML inside ``{...}``, in quotes where it would else be read as something else."""
-    return strict_yaml.dump([value], one_line=True).strip()[1:-1]
+    return yaml_core.dump([value], one_line=True).strip()[1:-1]

@@ -6,27 +6,16 @@ PyYAML follows YAML 1.1, in which ``no`` is false, ``12:30`` is 750 and ``010`` 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from fedmce.folders.yaml_core import STANDARD, clear, core, named, yaml_11
+
 MOST_BYTES = 1 << 20
 MOST_NODES = 10_000  # counted after aliases are followed
 DEEPEST = 20
-_STANDARD = "tag:yaml.org,2002:"
-_CORE = (
-    ("null", re.compile(r"(null|Null|NULL|~|)\Z"), lambda text: None),
-    ("bool", re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"), lambda text: text.lower() == "true"),
-    ("int", re.compile(r"[-+]?[0-9]+\Z"), int),
-    ("int", re.compile(r"0o[0-7]+\Z"), lambda text: int(text[2:], 8)),
-    ("int", re.compile(r"0x[0-9a-fA-F]+\Z"), lambda text: int(text, 16)),
-    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z"), float),
-    ("float", re.compile(r"[-+]?\.(inf|Inf|INF)\Z"), lambda text: float(text.replace(".", ""))),
-    ("float", re.compile(r"\.(nan|NaN|NAN)\Z"), lambda text: float("nan")),
-)  # YAML 1.2 core schema, in its order: tag, texts, value
 
 
 class YamlError(Exception):
@@ -133,7 +122,7 @@ class _Walk:
             if node.style is None:
                 self._parsed.plain[path] = node.value
             return self._scalar(node, path)
-        if node.tag not in (_STANDARD + "map", _STANDARD + "seq"):
+        if node.tag not in (STANDARD + "map", STANDARD + "seq"):
             self._fault(path, "D03", node, f"tag {_short(node.tag)}", "no tags", "remove the tag")
         if isinstance(node, yaml.SequenceNode):
             return [self.value(entry, (*path, index)) for index, entry in enumerate(node.value)]
@@ -159,7 +148,7 @@ class _Walk:
         if not isinstance(node, yaml.ScalarNode):
             self._fault(path, "D03", node, "a key that is no text", "texts as keys", "write the key as a text")
             return None
-        if node.tag == _STANDARD + "merge":
+        if node.tag == STANDARD + "merge":
             self._fault(path, "D03", node, "merge key <<", "keys as YAML 1.2 has them", "write the keys out")
             return None
         value = self._scalar(node, path)
@@ -169,24 +158,24 @@ class _Walk:
 
     def _scalar(self, node: Any, path: tuple[str | int, ...]) -> Any:
         if node.style is not None:
-            if node.tag != _STANDARD + "str":
+            if node.tag != STANDARD + "str":
                 self._fault(path, "D03", node, f"tag {_short(node.tag)}", "no tags", "remove the tag")
             return node.value
         loader: Any = yaml.SafeLoader("")
         implicit = loader.resolve(yaml.ScalarNode, node.value, (True, False))
-        if node.tag not in (implicit, _STANDARD + "str"):
+        if node.tag not in (implicit, STANDARD + "str"):
             self._fault(path, "D03", node, f"tag {_short(node.tag)}", "no tags", "remove the tag")
             return node.value
         if node.tag != implicit:  # !!str 12
             return node.value
         value = core(node.value)
-        old = _as_yaml_11(node)
+        old = yaml_11(node)
         if type(old) is not type(value) or (old != value and old == old):
             self._surprise(
                 path,
                 node,
                 f"{node.value}, which YAML 1.1 reads as {named(old)} and YAML 1.2 as {named(value)}",
-                _clear(value, node.value),
+                clear(value, node.value),
             )
         return value
 
@@ -202,69 +191,5 @@ class _Walk:
         self._parsed.faults.append(YamlError(case, where, given, allowed, fix, path))
 
 
-def core(text: str) -> Any:
-    """What YAML 1.2 (core schema) reads in a scalar without quotes.
-
-    >>> core("no"), core("1e3"), core("010"), core("0x10"), core("~")
-    ('no', 1000.0, 10, 16, None)
-    """
-    if len(text) > 400:  # a number of so many digits is none that is meant
-        return text
-    read: Callable[[str], Any]
-    for _, pattern, read in _CORE:
-        if pattern.match(text):
-            return read(text)
-    return text
-
-
-def dump(tree: object, one_line: bool = False) -> str:
-    """A tree as YAML that every version reads alike: texts that YAML 1.2 takes for numbers are quoted too.
-
-    >>> print(dump(["08", "benign", "no"], one_line=True), end="")
-    ["08", benign, 'no']
-    """
-    flow, width = (True, 1 << 20) if one_line else (None, 120)
-    text: str = yaml.dump(
-        tree, Dumper=_Quoting, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
-    )
-    return text
-
-
-class _Quoting(yaml.SafeDumper):
-    """PyYAML's own dumper quotes what YAML 1.1 would misread."""
-
-    def text(self, text: str) -> yaml.ScalarNode:
-        plain = isinstance(core(text), str)
-        return self.represent_scalar(_STANDARD + "str", text, style=None if plain else '"')
-
-
-_Quoting.add_representer(str, _Quoting.text)
-
-
-def _as_yaml_11(node: Any) -> Any:
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError, OverflowError, IndexError, KeyError):  # 2024-99-99 looks like a date
-        return object()
-
-
-def named(value: Any) -> str:
-    """A scalar with its type, in words."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return f"the text {value!r}"
-    return f"the number {value}" if isinstance(value, int | float) else "a date or no value"
-
-
-def _clear(value: Any, text: str) -> str:
-    """How to write it so that both versions read the same."""
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, int):
-        return str(value)
-    return {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), f'"{text}"')
-
-
 def _short(tag: str) -> str:
-    return "!!" + tag.removeprefix(_STANDARD) if tag.startswith(_STANDARD) else tag
+    return "!!" + tag.removeprefix(STANDARD) if tag.startswith(STANDARD) else tag

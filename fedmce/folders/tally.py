@@ -46,7 +46,8 @@ class Tally:
             finite: mask of the entries to count, same shape; None = all.
         """
         self.rows += len(window)
-        zero = np.flatnonzero(~window.any(axis=1))
+        with np.errstate(invalid="ignore"):  # a flipped bit may make a NaN that signals
+            zero = np.flatnonzero(~window.any(axis=1))
         self.zero_rows += len(zero)
         self.first_zero += names[zero[: 20 - len(self.first_zero)]].tolist()
         values = window.ravel() if finite is None else window[finite]

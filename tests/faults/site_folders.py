@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fedmce.folders import strict_yaml
+from fedmce.folders import yaml_core
 from fedmce.folders.check import Report, check_folder
 from fedmce.folders.demands import Demands
 
@@ -44,7 +44,7 @@ class Folder:
     def write(self, as_csv: bool = False) -> Folder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "features").mkdir(mode=0o700, exist_ok=True)
-        self.write_yaml(strict_yaml.dump(self.site))
+        self.write_yaml(yaml_core.dump(self.site))
         self.write_csv() if as_csv else self.write_table()
         for name, values in self.arrays.items():
             np.save(self.array(name), values, allow_pickle=False)

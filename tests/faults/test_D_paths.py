@@ -242,6 +242,24 @@ def test_D52_and_D53_of_recordings(folder: Folder) -> None:
     expect(folder, "D51")
 
 
+def test_D51_and_D52_of_volumes(folder: Folder) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="volumes need nibabel")
+    folder.site["modalities"]["scan"] = {"kind": "image", "shape": [3, 4, 5]}
+    folder.columns["scan"] = [cell and cell.replace("png", "nii.gz") for cell in folder.columns["scan"]]
+    folder.files = {}
+    folder.write()
+    (folder.path / "scans").mkdir()
+    draw = np.random.default_rng(3)
+    for name in filter(None, folder.columns["scan"]):
+        nibabel.save(nibabel.Nifti1Image(draw.normal(size=(4, 5, 3)), np.eye(4)), folder.path / name)
+    expect(folder, only=True)
+    path = folder.path / "scans" / "5.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(draw.normal(size=(4, 5, 2)), np.eye(4)), path)
+    assert "[2, 4, 5]" in expect(folder, "D52").errors[0].given
+    path.write_bytes(b"\x1f\x8bbroken")
+    expect(folder, "D51")
+
+
 def test_D51_volume_without_its_library(folder: Folder) -> None:
     try:
         import nibabel  # noqa: F401

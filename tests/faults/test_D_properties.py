@@ -285,6 +285,12 @@ def test_a_thousand_good_folders_give_no_false_alarm(make: Callable[[Path], Fold
     _no_false_alarm(make)
 
 
+def test_the_documentation_lists_every_case_as_the_checker_knows_it(repository: Path) -> None:
+    text = (repository / "docs" / "site-folder.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| D")]
+    assert rows == [[case, told.wrong, told.seen, told.grave] for case, told in CASES.items()]
+
+
 def test_every_case_of_the_list_has_a_test() -> None:
     text = "".join(file.read_text() for file in Path(__file__).parent.glob("test_D_*.py"))
     for case in CASES:
