@@ -26,8 +26,9 @@ from fedmce.record import RecordWriter, build_result, read_record, write_result
 from fedmce.record.model_file import save_model
 from fedmce.record.writer import SCHEMA, Observer
 from fedmce.scope import nodes, participants
-from server.committed.keeper import Keeper, open_keeper
+from server.committed.keeper import Keeper
 from server.committed.lock import HeldError
+from server.committed.state_keeper import open_keeper
 from server.profile_round import Introductions, ProfileRound, Register, profile_round
 from server.referee import ServerRows
 from server.robustness import bearable_fields

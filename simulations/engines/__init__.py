@@ -16,7 +16,7 @@ from server.referee import check_measurable
 from server.settings import write_config
 
 if TYPE_CHECKING:
-    from server.committed.keeper import TakenUp
+    from server.committed.taking_up import TakenUp
 
 
 def take_up(config: RunConfig, folder: Path, accept_rollback: bool = False) -> TakenUp:
@@ -30,7 +30,7 @@ def take_up(config: RunConfig, folder: Path, accept_rollback: bool = False) -> T
     Raises:
         StateError: the run kept no state, or it is held, damaged or of another plan; nothing was changed.
     """
-    from server.committed.keeper import take_up as taken
+    from server.committed.taking_up import take_up as taken
 
     return taken(folder, planned(config), accept_rollback)
 
