@@ -78,7 +78,7 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
     folders, project = demo.out / "sites", demo.out / "project"
     port, superlink = free_port(), free_port_block(3)
     server = f"localhost:{port if demo.with_proxy else superlink}"
-    _type(say, "site", "export", str(folders), "dataset=av_digits", f"sites=[{','.join(SITES)}]")
+    _type(say, "site", "export", str(folders), "--masked", "dataset=av_digits", f"sites=[{','.join(SITES)}]")
     plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={demo.rounds}", f"evaluate_every={demo.rounds}"]
     plan += demo.overrides
     names = sorted(path.name for path in folders.iterdir())
