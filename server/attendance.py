@@ -137,7 +137,7 @@ class Attendance:
         return cls(int(tree["seed"]), {site: Standing(**values) for site, values in tree["by_site"].items()})
 
     def _bench(self, site: str, strikes: int, round_number: int) -> int:
-        rounds = min(2 ** max(strikes - 1, 0), LONGEST_BENCH)
+        rounds: int = min(2 ** max(strikes - 1, 0), LONGEST_BENCH)
         # Sites that failed together, because of one cause, should not all come back in one round.
         jitter = int(generator(self.seed, "bench", site, round_number).integers(0, rounds // 4 + 1))
         return rounds + jitter
