@@ -28,6 +28,7 @@ def _suites() -> dict[str, Callable[[], list[Figure]]]:
     from benchmarks.overhead import engine_overhead
     from benchmarks.scaling import step_scaling
     from benchmarks.steps import gpu_step_ratio, step_ratio
+    from benchmarks.worker import worker_gain
 
     return {
         "overhead": engine_overhead,
@@ -39,6 +40,7 @@ def _suites() -> dict[str, Callable[[], list[Figure]]]:
         "scaling": step_scaling,
         "memory": memory_ratio,
         "gate": gate_cost,
+        "worker": worker_gain,
     }
 
 

@@ -36,7 +36,7 @@ def sweep(keep: int | None) -> int:
     """
     seen: set[int] = set()
     for _ in range(PASSES):
-        found = [p for p in psutil.Process().children(recursive=True) if p.pid != keep]
+        found = [p for p in psutil.Process().children(recursive=True) if p.pid != keep and _runs(p)]
         if not found:
             break
         seen |= {p.pid for p in found}
@@ -81,6 +81,18 @@ def kill_from_outside(pid: int) -> None:
         process = psutil.Process(pid)
         process.suspend()  # so that it starts no further ones
         _kill([*process.children(recursive=True), process])
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it is not dead yet; one that is, and is ours to bury, is buried."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        if process.ppid() == os.getpid():
+            process.wait(0)
+    except psutil.Error:
+        pass
+    return False
 
 
 def _kill(processes: list[psutil.Process]) -> None:

@@ -19,9 +19,9 @@ import grpc
 
 from client.door import error_reply
 from client.site_log import log_file, log_line
-from client.worker.family import kill_from_outside, kill_marked
 from client.worker.health import OPTIONS, SERVICE, STARTING_S, WorkerHealth, worker_health
 from client.worker.place import Lock, app_path
+from client.worker.stop import STOP_S, end_worker
 from fedmce import __version__
 from fedmce.flower_compat import Context, Message, pack, unpack
 from fedmce.site_errors import SITE_CODES, SiteCode, SiteError
@@ -29,7 +29,7 @@ from fedmce.wire import ORDER, budget
 
 IDLE_S = 3600.0  # a worker that nobody supervises ends after so long without a message
 LOG_BYTES = 1_000_000
-ASK_S, STOP_S, LOOK_S = 2.0, 12.0, 0.1
+ASK_S, LOOK_S = 2.0, 0.1
 
 _started: list[subprocess.Popen[bytes]] = []  # by this process; kept so that none stays a zombie
 
@@ -182,17 +182,8 @@ class Link:
 
     def _kill(self, why: str, patience_s: float = 0.0) -> None:
         """End whoever holds the socket: asked first if there is patience."""
-        holder, lock = Lock(self._path).holder(), Lock(self._path)
-        end = time.monotonic() + patience_s
-        if holder is not None and patience_s:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(holder, 15)
-            while lock.holder() is not None and time.monotonic() < end:
-                time.sleep(LOOK_S)
-        if (holder := lock.holder()) is not None:
-            log_line(self._log, logging.ERROR, f"worker {holder}: killed: {why}")
-            kill_from_outside(holder)
-        kill_marked(str(self._path))
+        if (killed := end_worker(self._path, patience_s)) is not None:
+            log_line(self._log, logging.ERROR, f"worker {killed}: killed: {why}")
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[grpc.Channel]:

@@ -14,9 +14,8 @@ import numpy as np
 import psutil
 
 from client.app import app
-from client.worker.family import marked
 from client.worker.health import WorkerHealth, worker_health
-from client.worker.place import Lock
+from client.worker.stop import end_worker
 from fedmce.config.schema import RunConfig
 from fedmce.flower_compat import ConfigRecord, Context, Message, RecordDict, array_record, identity
 from fedmce.folders.exporting import export_sites
@@ -135,22 +134,7 @@ def site(root: Path, *, worker: bool = True, home: bool = True, **changes: Any) 
     finally:
         for key, value in before.items():
             os.environ.pop(key, None) if value is None else os.environ.update({key: value})
-        stop(made.socket)
-
-
-def stop(socket: Path) -> None:
-    """Kill a worker and what belongs to it."""
-    holder = Lock(socket).holder()
-    family = marked(str(socket))
-    if holder is not None:
-        process = psutil.Process(holder)
-        family += [process, *process.children(recursive=True)]
-    for process in family:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(family, timeout=10)
+        end_worker(made.socket, patience_s=0.0)
 
 
 def said(reply: Message) -> tuple[int, str]:
