@@ -71,8 +71,8 @@ def deployed_plan(overrides: Sequence[str], *, i_know: bool = False) -> RunConfi
     """
     from fedmce.cli.compose import load_config
 
-    plan = load_config([*DEPLOYED, *overrides])
-    if plan.privacy.k_min < 2 and not i_know:
+    plan = load_config([*DEPLOYED, *overrides, *(["privacy.i_know=true"] if i_know else [])])
+    if plan.privacy.k_min < 2 and not plan.privacy.i_know:
         raise ConfigError(
             f"privacy.k_min: given {plan.privacy.k_min}; needed at least 2 between real sites, where a count of one is "
             "one person. leave privacy=floors, or say --i-know if no row is anybody's"

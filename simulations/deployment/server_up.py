@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from fedmce._paths import app_root
+from fedmce.config.privacy_rules import privacy_warnings
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
 from fedmce.kits.problem import refuse
@@ -116,6 +117,8 @@ class ServerRun:
         )
         self.run_folder.mkdir(mode=0o700, exist_ok=True)
         write_config(config, self.run_folder)
+        for warning in privacy_warnings(config):
+            self.say(f"warning: {warning}")
         return config
 
     @contextmanager
