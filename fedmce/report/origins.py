@@ -73,7 +73,9 @@ def _who_counted(last: Row, weighting: str) -> str:
     votes = [c for c in last["weights"] if _rule(c, last).endswith(VOTES)]
     if len(votes) == len(last["weights"]):
         return "Every holder of a component has one vote, whatever its rows and claims."
-    where = f"Every holder has one vote in {counted(len(votes), 'component')}; elsewhere weights" if votes else "Weights"
+    where = (
+        f"Every holder has one vote in {counted(len(votes), 'component')}; elsewhere weights" if votes else "Weights"
+    )
     if weighting == "uniform":
         return f"{where} are equal parts."
     if weighting == "inverse_entropy":

@@ -147,7 +147,7 @@ def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ("rounds=abc", "rounds: given 'abc'; needed a whole number from 1 to 100000"),
         (
             "dataset=av_digit",
-            "dataset: unknown choice 'av_digit'; known are av_digits, hapt, heart_disease, leaves100, sound_mnist. did you mean 'av_digits'?",
+            "dataset: unknown choice 'av_digit'; known are av_digits, folders, hapt, heart_disease, leaves100, sound_mnist. did you mean 'av_digits'?",
         ),
         ("rounds=0", "rounds: given 0; needed a whole number from 1 to 100000"),
         ("training.lr=nan", "training.lr: given nan; needed a number greater than 0 and at most 10"),

@@ -50,13 +50,15 @@ def test_a_site_that_raises_is_set_aside_and_the_run_finishes(
     made: FederatedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
 ) -> None:
     trouble_at(monkeypatch, site, 2, fail)
-    run(made_config(rounds=3), tmp_path)
+    run(made_config(rounds=4), tmp_path)
     verdicts = [{s: e["verdict"] for s, e in row["sites"].items()} for row in rounds(tmp_path)]
     honest = dict.fromkeys(sorted(SITES), "accepted")
-    assert verdicts == [honest, honest | {site: "site_error"}, honest]
-    assert result(tmp_path)["refused"] == [
-        {"round": 2, "site": site, "reason": "site_error", "detail": "code 2: OSError: the disk is full"}
-    ]
+    others = {name: "accepted" for name in honest if name != site}
+    assert verdicts == [honest, honest | {site: "site_error"}, others, honest]  # it sits out one round
+    assert [row["benched"] for row in rounds(tmp_path)][2] == {site: 3}
+    (refused,) = result(tmp_path)["refused"]
+    assert (refused["round"], refused["site"], refused["reason"]) == (2, site, "site_error")
+    assert "the disk is full" not in str(read_record(tmp_path))  # what a site says of its errors stays there
     asked = rounds(tmp_path)[1]["sites"][site]
     assert asked["bytes_down"] > 0
     assert asked["bytes_up"] == 0
@@ -105,7 +107,8 @@ def test_a_run_in_which_no_site_ever_answers_still_says_so(
     found = result(tmp_path)
     assert all(row["void"] for row in rounds(tmp_path))
     assert found["metrics"]["validation"] is None
-    assert len(found["refused"]) == 8
+    # All four in the first round; in the second the one that is called back from the bench.
+    assert [entry["round"] for entry in found["refused"]] == [1, 1, 1, 1, 2]
     assert found["weights"] == {}
 
 
