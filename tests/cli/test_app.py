@@ -77,7 +77,7 @@ def test_config_validate_prints_the_fingerprint() -> None:
 def test_config_ls_lists_groups_and_choices() -> None:
     listed = {line.split()[0]: line.split()[1:] for line in fedmce("config", "ls").stdout.splitlines()}
     assert listed["dataset"] == ["av_digits", "folders", "hapt", "heart_disease", "leaves100", "sound_mnist"]
-    assert listed["engine"] == ["flower", "inprocess"]
+    assert listed["engine"] == ["deployed", "flower", "inprocess"]
 
 
 def test_data_ls_says_which_files_are_there(tmp_path: Path) -> None:
