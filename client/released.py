@@ -118,6 +118,7 @@ def entry(
         kind=kind,
         site=place.site,
         plan=text_sha256(order.config),
+        base=order.base,
         asked=order.asked,
         steps=found.steps if found is not None else 0,
         batch=min(place.config.training.batch_size, place.train.rows) if found is not None else 0,

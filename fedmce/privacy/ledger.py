@@ -55,6 +55,7 @@ class Entry:
         kind: ``profile``, ``train``, ``score`` or ``test``.
         site: its name.
         plan: digest of the configuration that asked.
+        base: digest of the model that was received.
         asked: sites that were asked, as the server said; 0 = not said.
         steps: of local training.
         batch: rows per step.
@@ -68,6 +69,7 @@ class Entry:
     kind: str
     site: str
     plan: str
+    base: str = ""
     asked: int = 0
     steps: int = 0
     batch: int = 0

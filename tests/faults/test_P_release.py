@@ -17,7 +17,7 @@ from fedmce.flower_compat import arrays_of
 from fedmce.models import State, component_of
 from fedmce.privacy import Behind, first_layer, held_back, read_ledger
 from fedmce.record import read_record
-from fedmce.wire import MODEL, REPORT, UPDATE, digest
+from fedmce.wire import MODEL, ORDER, REPORT, UPDATE, digest
 from tests.journeys.runs import rounds
 from tests.privacy.made import (
     Dump,
@@ -166,6 +166,7 @@ def test_P16_the_ledger_holds_the_digest_of_what_left(tmp_path: Path) -> None:
                 for key, value in arrays_of(record).items()
             }
             assert line["digest"] == (digest(arrays) if arrays else "")
+            assert line["base"] == dict(said.down.content.config_records[ORDER])["base"]
             assert line["told"] == {
                 name: len(value) if isinstance(value, list) else 1 for name, value in sorted(said.report.items())
             }

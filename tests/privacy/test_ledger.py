@@ -17,7 +17,7 @@ from tests.privacy.made import floored_config, floored_dataset, floors, run_reco
 
 def entry(number: int, head: str = "") -> Entry:
     block = Block("encoder.m", 40, 1.25, None, 0.0, False, (), "ab" * 16)
-    return Entry(number, "train", "north", "cd" * 32, 3, 10, 16, (block,), {"steps": 1}, "ef" * 16, head)
+    return Entry(number, "train", "north", "cd" * 32, "", 3, 10, 16, (block,), {"steps": 1}, "ef" * 16, head)
 
 
 def test_lines_are_added_for_the_owner_alone(tmp_path: Path) -> None:
