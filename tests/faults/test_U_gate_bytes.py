@@ -119,6 +119,17 @@ def test_U23_components_that_were_left_out_are_named() -> None:
     assert verdict.rows == {"encoder.a": 0, "fusion": 40}
 
 
+def test_U06_what_is_told_of_a_component_goes_with_it() -> None:
+    """Control variates of a change that is set aside would carry it into the next round."""
+    told = {key: value.shape for key, value in SMALL.items()} | {"prototype.a": (2,)}
+    arrays = array_record({key: np.zeros(shape, np.float32) for key, shape in told.items()})
+    for limit, expected in ((10.0, set(told)), (0.5, {"encoder.a/w", "encoder.a/b", "prototype.a"})):
+        sent = asked("a", 2, SMALL, told=told, norm_limits={"fusion": limit})
+        verdict = gate(answer(sent, records(sent, moved(SMALL, 1)) | {"shared": arrays}), sent.expected)
+        assert isinstance(verdict, Accepted)
+        assert set(verdict.told) == expected
+
+
 def test_U30_the_floor_is_the_least_that_counts() -> None:
     for rows, expected in ((9, {"fusion": "count_range"}), (10, {})):
         sent = asked("a", 2, SMALL, floor=10)
