@@ -10,25 +10,21 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from client.worker.family import kill_marked, memory_of
-from client.worker.health import SERVICE
 from client.worker.limits import adopt_orphans
 from client.worker.place import Lock, private_folder
 from client.worker.process import Process, TrainerError
+from client.worker.service import serving
 from fedmce import __version__
 from fedmce.errors import StateError
 
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
-LOOK_S, THREADS = 0.5, 8
+LOOK_S = 0.5
 HELD = "another worker listens on {path} (pid {pid}); needed a socket of its own. stop that one"
 
 
@@ -61,7 +57,8 @@ class Front:
     def __init__(self, path: Path, memory_gib: float | None = None, idle_s: float | None = None) -> None:
         self._path, self._memory_gib, self._idle_s = path.absolute(), memory_gib, idle_s
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._stopping, self._job = False, None  # type: tuple[bool, Job | None]
+        self._stopping = False
+        self._job: Job | None = None
         self._process: Process | None = None
         self._began = self._last = time.monotonic()
         self._messages = self._starts = 0
@@ -84,7 +81,7 @@ class Front:
         adopt_orphans()
         try:
             kill_marked(str(self._path))  # of a front that was killed
-            with self._listening():
+            with serving(self._path, {"Answer": self._answer, "Status": self._status}, self._let_go):
                 self._start()
                 while not self._stopping:
                     self._next()
@@ -97,36 +94,12 @@ class Front:
         self._stopping = True
         self._jobs.put(None)  # wakes the loop
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        server = grpc.server(ThreadPoolExecutor(THREADS), options=OPTIONS)
-        methods = {"Answer": self._answer, "Status": self._status}
-        handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        servicer = health.HealthServicer()
-        for name in ("", SERVICE):
-            servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-        self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            server.add_insecure_port(f"unix:{self._path}")
-        finally:
-            os.umask(before)
-        server.start()
-        try:
-            yield
-        finally:
-            for job in self._waiting():
-                job.end(failure="timeout")
-            server.stop(1.0).wait()
-            self._path.unlink(missing_ok=True)
-
-    def _waiting(self) -> Iterator[Job]:
+    def _let_go(self) -> None:
+        """Answer for messages that nobody has begun with."""
         with contextlib.suppress(queue.Empty):
             while True:
                 if (job := self._jobs.get_nowait()) is not None:
-                    yield job
+                    job.end(failure="timeout")
 
     def _answer(self, packed: bytes, context: grpc.ServicerContext) -> bytes:
         """One message; in a thread of gRPC's."""
