@@ -119,6 +119,29 @@ def test_U23_components_that_were_left_out_are_named() -> None:
     assert verdict.rows == {"encoder.a": 0, "fusion": 40}
 
 
+@pytest.mark.parametrize("base", [SMALL, LARGE], ids=["one window", "several windows"])
+def test_U06_the_length_of_a_change_is_measured_to_the_limit(base: Any) -> None:
+    fresh = moved(base, 1)
+    keys = [key for key in base if key.startswith("encoder.a/")]
+    length = np.sqrt(sum(np.square(fresh[key].astype(float) - base[key]).sum() for key in keys))
+    for limit, expected in ((1.0001 * length, {}), (0.9999 * length, {"encoder.a": "norm"})):
+        sent = asked("a", 2, base, norm_limits={"encoder.a": limit})
+        verdict = gate(answer(sent, records(sent, fresh)), sent.expected)
+        assert isinstance(verdict, Accepted)
+        assert verdict.set_aside == expected
+
+
+@pytest.mark.parametrize("place", [0, 300_000, -1])
+@pytest.mark.parametrize(("number", "reason"), [(np.nan, "nonfinite"), (-1.1e4, "magnitude")])
+def test_U01_every_window_is_looked_at(place: int, number: float, reason: str) -> None:
+    sent = asked("a", 2, LARGE)
+    fresh = moved(LARGE, 1)
+    fresh["encoder.a/w"].flat[place] = number
+    verdict = gate(answer(sent, records(sent, fresh)), sent.expected)
+    assert isinstance(verdict, Refused)
+    assert (verdict.reason, verdict.component) == (reason, "encoder.a")
+
+
 def test_U06_what_is_told_of_a_component_goes_with_it() -> None:
     """Control variates of a change that is set aside would carry it into the next round."""
     told = {key: value.shape for key, value in SMALL.items()} | {"prototype.a": (2,)}
