@@ -108,19 +108,35 @@ def test_C05_C06_C07_a_hanging_trainer_is_answered_for_and_killed(at: Site, hone
     works_again(at, honest)
 
 
-def test_C08_a_training_ends_with_the_clientapp_that_waits_for_it(at: Site, honest: bytes, tmp_path: Path) -> None:
-    trainer = at.health().trainer_pid or 0
-    (tmp_path / "message").write_bytes(pack(at.train(budget_s=600.0), at.context))
+def clientapp(at: Site, folder: Path) -> subprocess.Popen[bytes]:
+    """A ClientApp in a process of its own, whose training hangs in C and has begun."""
+    (folder / "message").write_bytes(pack(at.train(budget_s=600.0), at.context))
     at.misbehave("stubborn")
     program = (
         "import sys; from client.app import app; from fedmce.flower_compat import unpack; "
         "app(*unpack(open(sys.argv[1], 'rb').read()))"
     )
-    waiting = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "message")])
-    assert soon(lambda: not (at.root / "mode").exists(), START_S)  # it trains
+    process = subprocess.Popen([sys.executable, "-c", program, str(folder / "message")])
+    assert soon(lambda: not (at.root / "mode").exists(), START_S)
+    return process
+
+
+def test_C08_a_training_ends_with_the_clientapp_that_waits_for_it(at: Site, honest: bytes, tmp_path: Path) -> None:
+    trainer = at.health().trainer_pid
+    waiting = clientapp(at, tmp_path)
     waiting.kill()
     waiting.wait()
     assert soon(lambda: gone(trainer), 5.0 + LATE_S)
+    works_again(at, honest)
+
+
+def test_C08_no_orphan_trains_on_when_all_that_watched_it_are_killed(at: Site, honest: bytes, tmp_path: Path) -> None:
+    front, trainer = psutil.Process(at.health().pid), at.health().trainer_pid
+    waiting = clientapp(at, tmp_path)
+    for process in (waiting, front):
+        process.kill()
+    waiting.wait()
+    assert soon(lambda: gone(trainer), 2.0)
     works_again(at, honest)
 
 
