@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.worker.place import private_folder
 from fedmce.config.schema import FoldersConfig, RunConfig
 from fedmce.errors import IdentityError
 from fedmce.folders.check import check_folder
@@ -19,6 +20,7 @@ from simulations.deployment.reach import reach_problems
 from simulations.flower_cli import home_environment
 from simulations.processes import Supervised, check_port_is_free, program, stop_all
 
+SOCKET = "worker/sock"  # of the site worker, in the site's home; its folder is for the owner alone
 LOOK_S, SAY_EVERY_S = 1.0, 60.0
 REFUSED = "Failed to activate SuperNode"  # Flower's word for a key that is not registered, or held by a killed node
 # The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
@@ -54,6 +56,7 @@ class SiteRun:
         """
         check_port_is_free("127.0.0.1", self.port, "--port")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.home.resolve() / SOCKET)  # before a message finds that no worker can be there
         (self.home / "log").mkdir(mode=0o700, exist_ok=True)
         stop_all(None, str(self.home.resolve()))
         self._await_server()
@@ -110,7 +113,7 @@ class SiteRun:
             "site": self.kit.file.site,
             "folder": str(self.data.resolve()),
             "home": str(self.home.resolve()),
-            "worker": str(self.home.resolve() / "worker.sock"),
+            "worker": str(self.home.resolve() / SOCKET),
             "plan": self.kit.file.plan_digest,
         }
         settings = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())

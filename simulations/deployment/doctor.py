@@ -28,7 +28,7 @@ from fedmce.kits.server_folder import ServerFolder, read_server
 from fedmce.kits.verify import examine_kit
 from fedmce.record import read_record
 from server.heartbeat import HEARTBEAT
-from simulations.deployment.client_join import plan_of
+from simulations.deployment.client_join import SOCKET, plan_of
 from simulations.deployment.reach import outside_problems, reach_problems
 
 FLOWER, HEALTH_S, LEAST_FREE_GB = "1.41", 3.0, 2.0
@@ -164,7 +164,7 @@ def site_findings(
     )
     yield _health("SuperNode", f"127.0.0.1:{port + 1}", "fedmce client join")
     if home is not None:
-        yield _health("site worker", f"unix:{home.resolve() / 'worker.sock'}", "starts with the first message")
+        yield _health("site worker", f"unix:{home.resolve() / SOCKET}", "starts with the first message")
 
 
 def outside_findings(address: Address, authority: Path) -> Iterator[Finding]:
