@@ -100,13 +100,14 @@ def test_D68_a_thousand_flipped_bits(tmp_path: Path) -> None:
 
 
 BIG = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from fedmce.folders.check import check_folder
-start = time.monotonic()
+start = time.process_time()
 report = check_folder(Path(sys.argv[1]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(len(report.errors), sum(report.counts.rows.values()), round(time.monotonic() - start, 1), round(peak))
+status = Path("/proc/self/status").read_text()  # ru_maxrss would be that of the test process that started this one
+peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+print(len(report.errors), sum(report.counts.rows.values()), round(time.process_time() - start, 1), round(peak))
 assert "torch" not in sys.modules
 """
 
