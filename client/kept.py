@@ -24,8 +24,15 @@ from fedmce.wire import text_sha256
 TAG = "kept"  # record in Flower's state: the round after which it was kept
 SUFFIX = ".kept"
 DIGEST = 16  # bytes at the end of a file
+CHANGEABLE = ("rounds", "exchange")  # of a configuration, on resume
 ROUNDS_KEPT = 3  # of a resumed run the last is asked again, or, after a power cut, the one before
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+
+
+def run_name(config: str) -> str:
+    """Name of a run for what a site keeps of it: a resumed run may have more rounds and other deadlines."""
+    tree = {key: value for key, value in json.loads(config).items() if key not in CHANGEABLE}
+    return text_sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")))[:32]
 
 
 class Kept:
@@ -33,13 +40,13 @@ class Kept:
 
     Args:
         home: the site's home.
-        config: of the run, as it travels; its fingerprint names the run.
+        config: of the run, as it travels; what of it cannot change when the run is resumed names the run.
         site: the site's name.
     """
 
     def __init__(self, home: Path, config: str, site: str) -> None:
         name = site if PLAIN.fullmatch(site) else text_sha256(site)[:32]
-        self.folder = home / "kept" / text_sha256(config)[:32] / name
+        self.folder = home / "kept" / run_name(config) / name
         self._log, self._disk = home / "log" / "site.log", Disk()
 
     def before(self, last: int, state: RecordDict) -> RecordDict:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from client.handler import handle
-from client.kept import ROUNDS_KEPT, SUFFIX
+from client.kept import ROUNDS_KEPT, SUFFIX, run_name
 from client.workplace import open_workplace
 from fedmce.errors import FedMCEError
 from fedmce.flower_compat import Message
 from tests.faults.worker_site import Site, said, site
+from tests.server.made import made_config
 
 
 @pytest.fixture
@@ -157,3 +158,10 @@ def test_the_handler_itself_raises(at: Site) -> None:
     message = at.train(1, site="birch")
     with pytest.raises(FedMCEError, match="order for site 'birch' reached site 'ash'"):
         handle(message, at.context)
+
+
+def test_a_resumed_run_with_more_rounds_and_other_deadlines_is_the_same_run() -> None:
+    config = made_config("private_head")
+    longer = made_config("private_head", rounds=60, exchange__deadline_s=5.0)
+    other = made_config("private_head", seed=6)
+    assert run_name(config.to_json()) == run_name(longer.to_json()) != run_name(other.to_json())
