@@ -151,6 +151,10 @@ def test_D42_is_found_in_every_window(folder: Folder, monkeypatch: pytest.Monkey
     (finding,) = expect(folder.write(), "D42").errors
     assert finding.count == 23
     assert len(finding.examples) == 20
+    owner = folder.columns["lab"].index(30)  # of a row in a later window
+    assert finding.examples[15].where == f'row 30 of sample_id "p-{owner:04d}" (row {owner})'
+    folder.columns["lab"][owner] = None
+    assert next(iter(expect(folder.write(), "D42", warns=["D43"]).errors)).count == 22
 
 
 def test_D43_nan_where_nobody_points(folder: Folder) -> None:
@@ -173,7 +177,10 @@ def test_D45_constant(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("times", "plus"), [(255.0, 0.0), (1.0, 11.0), (1e-3, 0.0)])
-def test_D46_scale_far_from_the_federation(folder: Folder, times: float, plus: float) -> None:
+def test_D46_scale_far_from_the_federation(
+    folder: Folder, times: float, plus: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pass_values, "WINDOW", 5 * 12)  # sums over several windows
     demands = Demands(scales={"lab": Scale(0.0, 1.0)})
     expect(folder, only=True, demands=demands)
     folder.arrays["lab"] = (folder.arrays["lab"] * times + plus).astype(np.float32)

@@ -112,6 +112,15 @@ def test_D57_file_or_disk_gone_and_back_again(folder: Folder, report: Report, na
     assert taken.changed(folder.path) is None
 
 
+def test_D57_a_disk_that_is_half_gone_may_come_back_and_is_no_change(folder: Folder) -> None:
+    taken = FolderFingerprint.take(folder.path)
+    folder.array("lab").unlink()
+    folder.write_yaml("changed: true\n")
+    change = taken.changed(folder.path)
+    assert change is not None
+    assert change.code == "data_unavailable"
+
+
 def test_D57_stale_handle_of_a_network_disk(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
@@ -207,7 +216,13 @@ def test_D65_sealed_but_gone_and_used_but_not_sealed(folder: Folder) -> None:
     assert "not there" in expect(folder, "D65").errors[0].text()
 
 
-@pytest.mark.parametrize("text", ["", "nonsense\n", "0" * 64 + "  ../site.yaml\n", "0" * 63 + "  site.yaml\n", "\xff"])
+@pytest.mark.parametrize("name", ["../outside.npy", "/etc/hostname", "scans/../site.yaml"])
+def test_D65_a_seal_looks_at_nothing_outside_the_folder(folder: Folder, name: str) -> None:
+    (folder.path / CHECKSUMS).write_text("0" * 64 + f"  {name}\n")
+    assert "leaves the folder" in expect(folder, "D65").errors[0].given
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "0" * 63 + "  site.yaml\n", "\xff"])
 def test_D65_a_seal_that_cannot_be_read(folder: Folder, text: str) -> None:
     (folder.path / CHECKSUMS).write_bytes(text.encode("latin-1"))
     expect(folder, "D65")
