@@ -101,6 +101,15 @@ def test_U17_a_header_is_read_strictly(text: str, reason: str) -> None:
     assert seconds(lambda: gate(reply, sent.expected)) < 0.01
 
 
+@pytest.mark.parametrize(("size", "reason"), [(4096, None), (4097, "header")])
+def test_U17_a_header_has_four_kibibytes_at_most(size: int, reason: str | None) -> None:
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 8), }"
+    sent = asked("a", 2, SMALL)
+    data = npy(f"{text:<{size - 1}}\n".encode(), SMALL["fusion/w"].tobytes(), version=1)
+    verdict = gate(with_bytes(sent, "fusion/w", data), sent.expected)
+    assert (verdict.reason if isinstance(verdict, Refused) else None) == reason
+
+
 def test_U17_the_fast_path_is_the_header_that_is_written() -> None:
     sent = asked("a", 2, SMALL)
     data = array_record(SMALL)["fusion/w"].data
