@@ -19,8 +19,11 @@ from client.app import app as client_app
 from fedmce.aggregation import NormHistory
 from fedmce.flower_compat import ArrayRecord, Message, RecordDict, arrays_of, identity
 from fedmce.models import component_of, components, select
-from server.gate import Accepted, Refused, Sent, strike_of
+from server.exchange import Waited
+from server.gate import Accepted, Note, Refused, Sent, strike_of
+from server.rounds import Progress, conduct_of
 from server.state import GlobalState
+from server.strategy import RoundOutcome
 from tests.server.faults import CLAIM_FAULTS, FAULTS, Fault, Parts
 from tests.server.made import Federation, made_config, made_dataset, open_federation, same_bits, use
 
@@ -297,6 +300,29 @@ def test_U23_a_component_left_out_is_a_note_and_twice_running_a_strike(played: R
     assert strike_of(verdict) == "none"
     assert strike_of(verdict, frozenset({"encoder.blood"})) == "none"
     assert strike_of(verdict, verdict.left_out) == "content"
+
+
+def test_U23_the_loop_remembers_what_was_left_out_and_forgives_it() -> None:
+    site, waited = "ash", Waited(1.0, True, ())
+    gone, whole = (Accepted({}, {}, None, {}, {}, {}, notes=notes) for notes in ((Note("key_set", "", "fusion"),), ()))
+    progress, seen = Progress(), []
+    for number, verdict in enumerate((gone, gone, whole, gone), start=1):
+        outcome = RoundOutcome({site: verdict}, None, {}, {}, {}, {}, {}, void=False)
+        conduct = conduct_of(outcome, waited, progress.left_out)
+        seen.append(conduct[site])
+        progress = progress.after(number, conduct, 1.0, False, {site: verdict.left_out})
+        progress = Progress.from_json(progress.to_json())
+    assert seen == ["good", "content", "good", "good"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "conduct"),
+    [("nonfinite", "content"), ("internal", "content"), ("transport", "failed"), ("site_error", "failed")]
+    + [("wrong_round", "surplus"), ("copied", "content"), ("late", "late")],
+)
+def test_what_a_refusal_adds_to_the_standing_of_a_site(reason: Any, conduct: str) -> None:
+    outcome = RoundOutcome({"ash": Refused(reason)}, None, {}, {}, {}, {}, {}, void=False)
+    assert conduct_of(outcome, Waited(1.0, False, ())) == {"ash": conduct}
 
 
 def test_U24_an_empty_update(played: Round) -> None:
