@@ -23,6 +23,7 @@ from fedmce.flower_compat import SWITCHES
 from fedmce.record import read_record
 from server.settings import write_config
 from simulations.engines import flower
+from simulations.processes import MARK
 from tests.journeys.processes import TAG, environment_of, fedmce, new_tag, nothing_left, rounds_in, tagged, wait_until
 from tests.journeys.runs import record, result
 
@@ -102,7 +103,7 @@ def test_ctrl_c_under_flowers_engine_leaves_a_record_and_no_process(tmp_path: Pa
     long = [*overrides()[1:], "rounds=100000", "engine=flower", f"out={folder}"]
     process = fedmce(["run", *long], tmp_path, tag)
     wait_until(lambda: rounds_in(folder) >= 2, process, 240)
-    homes = {environment_of(p).get(flower.MARK) for p in tagged(tag)} - {None}
+    homes = {environment_of(p).get(MARK) for p in tagged(tag)} - {None}
     assert len(homes) == 1
     if whom == "the program":
         process.send_signal(signal.SIGINT)
