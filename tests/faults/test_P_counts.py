@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import client.measured
+from fedmce.contributions import Tally
 from fedmce.flower_compat import arrays_of
 from fedmce.subsets import pattern_codes
 from fedmce.wire import MODEL, ORDER, STATISTICS
@@ -56,6 +58,30 @@ def test_P03_small_patterns_are_merged_and_cannot_be_found_by_subtraction(tmp_pa
     for said in dump.grid.of("ash", "train"):
         assert set(said.report["value.pattern"]) == {0b111}, "no cell of a merged pattern, not even its hits"
         assert set(said.report["value.rows"]) == set(said.report["share.rows"]) == {140}
+
+
+def test_P03_rows_of_merged_patterns_count_in_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a share cell, which is over a told and a merged pattern of one size, less the value cells tells the few."""
+    ash = make("ash")
+    whole = np.flatnonzero((ash.split == "train") & ash.available.all(axis=1))
+    ash.available[whole[:7], SOUND] = False  # image+blood on 7 rows, beside image+sound on those without blood
+    ash.features["sound"][whole[:7]] = np.nan
+    without_blood = int(((ash.split == "train") & ~ash.available[:, 2]).sum())
+    assert without_blood >= 10
+    measured: list[Tally] = []
+    honest = client.measured.told_tally
+
+    def spy(tally: Tally, *rest: Any) -> Tally:
+        measured.append(tally)
+        return honest(tally, *rest)
+
+    monkeypatch.setattr(client.measured, "told_tally", spy)
+    run_recorded(floored_config(rounds=1), made_dataset(ash, *list(floored_dataset().sites.values())[1:]), tmp_path)
+    (mine,) = (tally for tally in measured[:1])
+    assert mine.shares.cells[IMAGE, 2][2] == without_blood, "not the 7 rows with blood as well"
+    assert (2, 2) not in mine.shares.cells
+    assert mine.values is not None
+    assert set(mine.values.patterns()) == {0b011, 0b111}
 
 
 @pytest.mark.parametrize("source", ["received", "heldout"])
