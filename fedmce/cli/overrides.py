@@ -80,7 +80,12 @@ def _plain(key: str, value: str) -> str | None:
     text = _unquoted(value)
     if text == "null":
         return None
-    return str(Path(text).expanduser()) if key in PATHS else text
+    if key not in PATHS:
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:  # ~name of nobody on this machine
+        raise ConfigError(f"{key}: given {text!r}, the home of no user here; needed a path. write it out") from None
 
 
 def _unquoted(value: str) -> str:

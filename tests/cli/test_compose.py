@@ -224,3 +224,8 @@ def test_any_text_gives_a_configuration_or_a_config_error(text: str) -> None:
 def test_completion_offers_groups_then_choices() -> None:
     assert complete("dat") == ["dataset="]
     assert complete("engine=") == [f"engine={choice}" for choice in groups()["engine"]]
+
+
+def test_the_home_of_nobody_is_a_problem_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="the home of no user here"):
+        load_config(["out=~nobody-of-this-name/runs"])

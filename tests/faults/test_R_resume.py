@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
