@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedmce import __version__
 from fedmce.errors import DataError, FedMCEError
+from fedmce.flower_compat import SWITCHES
 from fedmce.folders.check import check_folder
 from fedmce.folders.layout import SiteFile
 from fedmce.kits.address import Address
@@ -71,7 +72,7 @@ def machine_findings(home: Path) -> Iterator[Finding]:
             yield Finding(name, "fault", f"{found}; needed {FLOWER}", f"pip install 'flwr[simulation]=={FLOWER}.*'", 1)
         else:
             yield Finding(name, "ok", found)
-    told = flower_environment()
+    told = {name: value for name, value in flower_environment().items() if SWITCHES.get(name) != value}
     telemetry = os.environ.get("FLWR_TELEMETRY_ENABLED", "0")
     if telemetry != "0":
         yield Finding("telemetry", "warning", f"FLWR_TELEMETRY_ENABLED={telemetry}", "unset it: fedmce switches it off")
