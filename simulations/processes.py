@@ -43,6 +43,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_port_block(count: int) -> int:
+    """The first of ``count`` free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            held = []
+            for port in range(first, first + count):
+                probe = socket.socket()
+                held.append(probe)
+                probe.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for probe in held:
+                probe.close()
+
+
 def check_port_is_free(host: str, port: int, option: str) -> None:
     """Raise unless a server can listen there.
 

@@ -36,9 +36,6 @@ class ExchangeConfig(Section):
     poll_s: float = Field(0.5, gt=0, le=60, description="longest pause between two looks for replies")
     void_limit: int = Field(5, ge=1, description="void rounds in a row after which the run stops, to be resumed")
     run_budget_s: float | None = Field(None, gt=0, description="longest time for the whole run; null = none")
-    spool_above_mb: float = Field(
-        256.0, gt=0, description="replies of a round beyond this wait in files until they are averaged"
-    )
     commit_every: int = Field(
         1, ge=0, description="rounds between two commits to the folder state/, from where a run resumes; 0 = never"
     )

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.worker.place import private_folder
-from fedmce.config.schema import FoldersConfig, RunConfig
 from fedmce.errors import IdentityError
 from fedmce.folders.check import check_folder
+from fedmce.folders.demands import Demands
 from fedmce.folders.layout import SiteFile
-from fedmce.folders.plan import Plan, agreed_plan
 from fedmce.kits.problem import refuse
 from fedmce.kits.verify import Kit, verify_kit
 from simulations.deployment.reach import reach_problems
@@ -128,11 +127,6 @@ class SiteRun:
         return command + ["--health-server-address", f"127.0.0.1:{self.port + 1}"]
 
 
-def plan_of(config: RunConfig) -> Plan | None:
-    """What the site folder must fit; None where the data are no site folders."""
-    return agreed_plan(config.dataset, []) if isinstance(config.dataset, FoldersConfig) else None
-
-
 def open_site(
     kit: Path,
     data: Path,
@@ -150,7 +144,7 @@ def open_site(
         IdentityError: the kit, its key or certificate is not right.
     """
     checked = verify_kit(kit, fingerprint, site=SiteFile.read(data).site, node_key=node_key)
-    check_folder(data, plan_of(checked.plan), checked.file.site).raise_errors()
+    check_folder(data, demands=Demands.of_run(checked.plan, checked.file.site)).raise_errors()
     for warning in checked.warnings:
         say(f"warning: {warning}")
     return SiteRun(checked, data, home or kit.parent / f"{checked.file.site}-home", port, say, until)

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedmce.cli.provision import DEPLOYED
 from fedmce.errors import NetworkError, RunError
 from fedmce.kits.server_folder import read_server
 from fedmce.record import read_record
 from simulations.deployment.recipes import Proxy, proxy_configuration
-from simulations.processes import Supervised, free_port, stop_all
+from simulations.processes import Supervised, free_port, free_port_block, stop_all
 
 TOLERANCE = 1e-6
 SITES = ("us_f3", "gb_m3", "scotland_m7")  # of av_digits: three of its six speakers
-# What `fedmce provision` starts from; the run in one process must be of the same plan.
-DEPLOYED = ("exchange=deployed", "privacy=floors", "aggregation.claims.bounded=true")
 ONLINE_S = 120.0
 
 
@@ -104,26 +103,6 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
     simulated = demo.out / "simulated"
     _type(say, "run", "--quiet", *DEPLOYED, *plan, f"out={simulated}")
     return _compare(deployed, simulated)
-
-
-def free_port_block(count: int) -> int:
-    """The first of ``count`` free ports in a row."""
-    import socket
-
-    while True:
-        first = free_port()
-        try:
-            held = []
-            for port in range(first, first + count):
-                probe = socket.socket()
-                held.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for probe in held:
-                probe.close()
 
 
 def _fedmce() -> list[str]:

@@ -19,6 +19,7 @@ from fedmce import __version__
 from fedmce.errors import DataError, FedMCEError
 from fedmce.flower_compat import SWITCHES
 from fedmce.folders.check import check_folder
+from fedmce.folders.demands import Demands
 from fedmce.folders.layout import SiteFile
 from fedmce.kits.address import Address
 from fedmce.kits.environment import flower_environment
@@ -29,7 +30,7 @@ from fedmce.kits.server_folder import ServerFolder, read_server
 from fedmce.kits.verify import examine_kit
 from fedmce.record import read_record
 from server.heartbeat import HEARTBEAT
-from simulations.deployment.client_join import SOCKET, plan_of
+from simulations.deployment.client_join import SOCKET
 from simulations.deployment.reach import outside_problems, reach_problems
 
 FLOWER, HEALTH_S, LEAST_FREE_GB = "1.41", 3.0, 2.0
@@ -155,7 +156,7 @@ def site_findings(
         fix = "Ask the operator for the fingerprint by telephone and give it with --fingerprint."
         yield Finding("kit's origin", "warning", "the project's fingerprint was not compared", fix)
     if data is not None and site is not None:
-        report = check_folder(data, plan_of(found.plan), found.file.site)
+        report = check_folder(data, demands=Demands.of_run(found.plan, found.file.site))
         faults = len(report.errors)
         result: Result = "fault" if faults else "ok"
         fix = f"fedmce site check {data} --kit {kit}" if faults else ""

@@ -22,10 +22,9 @@ from fedmce.cli.compose import load_config
 from fedmce.kits.address import Address, read_address
 from fedmce.kits.provision import Request, provision
 from fedmce.kits.server_folder import ServerFolder
-from simulations.deployment.demo import free_port_block
 from simulations.deployment.reach import outside_problems, reach_problems
 from simulations.deployment.recipes import FLEET_CALLS, Proxy, proxy_configuration, write_server_recipes
-from simulations.processes import Supervised, free_port
+from simulations.processes import Supervised, free_port, free_port_block
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: nginx-light)")
