@@ -93,10 +93,10 @@ faults: $(VENV)/.dev  ## the fault suite: every case of every group, real proces
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 test: $(VENV)/.dev  ## the quick tests, on all cores; ARGS="options of pytest"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not processes" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.oracle  ## the other tests: wheel, bundle, Flower's engine, journeys
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not processes" $(ARGS)
 
 test-all: $(VENV)/.oracle  ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
