@@ -13,6 +13,7 @@ from client.kept import Kept
 from client.padding import pad
 from client.policy import PINNED, Policy, admit, policy_of
 from client.profile import profile as profile_of
+from client.profile import told_data
 from client.released import entry
 from client.rounds import Answer, answer
 from client.workplace import Workplace, folder_of, open_workplace, site_name
@@ -32,7 +33,7 @@ from fedmce.flower_compat import (
 from fedmce.models import Statistics
 from fedmce.privacy import Ledger
 from fedmce.site_errors import SiteError
-from fedmce.wire import MODEL, ORDER, REPORT, SHARED, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
+from fedmce.wire import DATA, MODEL, ORDER, REPORT, SHARED, STAMP, STATISTICS, UPDATE, Order, stamp, text_sha256
 
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 PROFILE = "query.profile"
@@ -77,7 +78,10 @@ def _handle(message: Message, context: Context) -> Message:
         records = _round(place, order, message, context, kept, policy, ledger)
         if pin is not None:
             context.state[PINNED] = pin
-    records[STAMP] = ConfigRecord(stamp(site, order.round, order.base, text_sha256(order.config), __version__))
+    said = stamp(site, order.round, order.base, text_sha256(order.config), __version__)
+    if is_profile and folder is not None:
+        said[DATA] = told_data(Path(folder), order.config)
+    records[STAMP] = ConfigRecord(said)
     if not policy.floors.is_open:
         pad(records)
     return Message(RecordDict(records), reply_to=message)
@@ -108,6 +112,8 @@ def _round(
     except KeyError as error:
         raise WireError(f"statistics: {error} is missing; needed mean and std of {order.modalities}") from None
     if kept is not None:
+        if place.splits and order.train:
+            kept.check_splits(order.round, place.splits)
         context.state = kept.before(order.round - 1 if order.train else order.round, context.state)
     shared = arrays_of(arrays[SHARED]) if SHARED in arrays else None
     said = answer(place, order, arrays_of(arrays[MODEL]), statistics, context.state, shared, policy)

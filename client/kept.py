@@ -17,6 +17,7 @@ from pathlib import Path
 from client.site_log import log_line
 from fedmce.durable import Disk, write_durably
 from fedmce.flower_compat import ConfigRecord, RecordDict, pack_records, unpack_records
+from fedmce.folders.digests import split_changed
 from fedmce.folders.fingerprint import FolderFingerprint, Stamp
 from fedmce.site_errors import SiteError
 from fedmce.wire import text_sha256
@@ -97,6 +98,24 @@ class Kept:
             write_durably(self._disk, note, json.dumps(files).encode())
         elif (change := before.changed(data)) is not None:
             raise SiteError(change.code, f"{data}: " + "; ".join(str(finding) for finding in change.findings))
+
+    def check_splits(self, number: int, digest: str) -> None:
+        """Compare the splits with those of the round before; round 1 begins a run and with it its splits.
+
+        Args:
+            number: of the round that is asked.
+            digest: of sample ids and splits as they are now.
+
+        Raises:
+            SiteError: ``data_changed``: a row that was held out may train now, or the reverse.
+        """
+        note = self.folder / "splits"
+        if number > 1 and note.is_file():
+            if (finding := split_changed(note.read_text().strip(), digest)) is not None:
+                raise SiteError("data_changed", str(finding))
+            return
+        self._make()
+        write_durably(self._disk, note, f"{digest}\n".encode())
 
     def _make(self) -> None:
         # One by one: of several that are made at once only the last gets the mode.

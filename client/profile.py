@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from client.policy import Policy, policy_of
 from client.workplace import Workplace
+from fedmce.folders.digests import salted_data_digest
+from fedmce.folders.fingerprint import FolderFingerprint
 from fedmce.missingness import keep_modalities
 from fedmce.models import entry_sums, feature_sums
 from fedmce.privacy import Cohort, rounded, told_entries, told_sums
-from fedmce.wire import Arrays, Number
+from fedmce.site_errors import SiteError
+from fedmce.wire import Arrays, Number, text_sha256
 
 
 def profile(place: Workplace, policy: Policy | None = None) -> tuple[dict[str, Number], Arrays]:
@@ -75,6 +80,22 @@ def availability_counts(told: Cohort) -> dict[str, list[int]]:
     if told.patterns is not None:
         found |= {"patterns": list(told.patterns), "pattern_rows": list(told.patterns.values())}
     return found
+
+
+def told_data(folder: Path, config: str) -> str:
+    """Digest of all values in a site folder, salted by the run: two sites with the same data tell the same.
+
+    Args:
+        folder: the site's.
+        config: of the run, as it travels.
+
+    Raises:
+        SiteError: ``data_unavailable``.
+    """
+    try:
+        return salted_data_digest(FolderFingerprint.take(folder).features(folder), text_sha256(config).encode())
+    except OSError as error:
+        raise SiteError("data_unavailable", f"{folder}: {error}; needed the site folder") from error
 
 
 def _named(rows: str, counts: dict[str, list[int]]) -> dict[str, Number]:

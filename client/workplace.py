@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 
 import fedmce.data as data
 from client.heldout import heldout_rows, take_rows, without
 from fedmce.config.privacy import PrivacyConfig
 from fedmce.config.schema import FoldersConfig, RunConfig
-from fedmce.data import FederatedDataset, Modality, Split, Task
+from fedmce.data import FederatedDataset, Modality, SiteRows, Split, Task
 from fedmce.data.folders import is_elsewhere
 from fedmce.errors import ConfigError, DataError
+from fedmce.folders.digests import split_digest, too_large_batch
 from fedmce.folders.layout import SiteFile
 from fedmce.folders.plan import site_files
 from fedmce.folders.release import Release
@@ -30,6 +32,7 @@ from fedmce.missingness.away import away_modalities
 from fedmce.models import MultimodalNet, NetworkSpec, Statistics, private_keys
 from fedmce.networks import spec_for
 from fedmce.scope import nodes, participants
+from fedmce.site_errors import SiteError
 from fedmce.streams import generator
 from fedmce.training import DeviceRows, compiled, pick_device, with_neighbours
 
@@ -51,6 +54,7 @@ class Workplace:
         test: test rows with their natural gaps only; there where sites end with models of their own, or where nobody
             else has the rows.
         release: the site's own floors, from its folder; None where the data are no folder of the site's.
+        splits: digest of which row is in which split; empty where the data are no folder of the site's.
     """
 
     site: str
@@ -64,6 +68,7 @@ class Workplace:
     heldout: ObservedRows | None = None
     test: ObservedRows | None = None
     release: Release | None = None
+    splits: str = ""
     policies: dict[PrivacyConfig, object] = field(default_factory=dict)  # of client.policy, made once
     _device_rows: dict[tuple[str, ...], tuple[DeviceRows, ...]] = field(default_factory=dict)
     _nets: dict[tuple[str, ...], MultimodalNet] = field(default_factory=dict)
@@ -173,6 +178,7 @@ def open_workplace(config_json: str, site: str, folder: str | None = None) -> Wo
     Raises:
         ConfigError: no such site, or rows that are said to be elsewhere.
         DataError: the data cannot be read, or the folder is that of another site.
+        SiteError: ``out_of_memory``: one batch is more than the memory that is free.
     """
     config = RunConfig.model_validate_json(config_json)
     torch.set_num_threads(config.training.threads)
@@ -202,7 +208,12 @@ def open_workplace(config_json: str, site: str, folder: str | None = None) -> Wo
         heldout=heldout,
         test=_test_rows(dataset, config, site) if config.scores_at_sites or folder is not None else None,
         release=_release(config, site, folder),
+        splits=_splits(dataset.sites[site]) if folder is not None else "",
     )
+
+
+def _splits(rows: SiteRows) -> str:
+    return split_digest(rows.sample_ids, rows.split.tolist())
 
 
 def _release(config: RunConfig, site: str, folder: str | None) -> Release | None:
@@ -214,8 +225,14 @@ def _release(config: RunConfig, site: str, folder: str | None) -> Release | None
 
 
 def _own_dataset(config: RunConfig, site: str, folder: str) -> FederatedDataset:
-    if (named := SiteFile.read(Path(folder)).site) != site:
-        raise DataError(f"{folder}: is the folder of site {named!r}; needed that of {site!r}. use the right folder")
+    about = SiteFile.read(Path(folder))
+    if about.site != site:
+        raise DataError(
+            f"{folder}: is the folder of site {about.site!r}; needed that of {site!r}. use the right folder"
+        )
+    free = psutil.virtual_memory().available
+    if (finding := too_large_batch(about.modalities, config.training.batch_size, free)) is not None:
+        raise SiteError("out_of_memory", str(finding))
     return data.dataset_at(config, Path(folder))
 
 

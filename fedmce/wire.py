@@ -23,6 +23,7 @@ SCHEMA = "fedmce.wire/1"
 MODEL, STATISTICS, ORDER = "model", "statistics", "order"
 UPDATE, REPORT, STAMP = "update", "report", "stamp"
 SHARED = "shared"
+DATA = "data"  # in the stamp of a profile: digest of the site's folder, salted by the run
 
 MARGIN_S = 15.0  # of a deadline, for the way of a message to a site and of the reply back
 

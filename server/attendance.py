@@ -122,6 +122,10 @@ class Attendance:
         """A clean standing, by an operator's word."""
         return replace(self, by_site={**self.by_site, site: Standing()})
 
+    def revoked(self, site: str) -> Attendance:
+        """Not asked again until readmitted: it has no key left."""
+        return replace(self, by_site={**self.by_site, site: replace(self.of(site), expelled=True)})
+
     @property
     def suspects(self) -> tuple[str, ...]:
         """Sites that a probe should be sent to."""

@@ -29,6 +29,7 @@ from fedmce.scope import nodes, participants
 from server.committed.keeper import Keeper
 from server.committed.lock import HeldError
 from server.committed.state_keeper import open_keeper
+from server.operator_word import Words
 from server.profile_round import Introductions, ProfileRound, Register, profile_round
 from server.referee import ServerRows
 from server.robustness import bearable_fields
@@ -100,7 +101,8 @@ def _federate(grid: Grid, config: RunConfig, folder: Path, record: RecordWriter,
     tests = None if config.scores_at_sites else TestRows(dataset, config, spec, statistics, roster.empty_value)
     score = tests.score if tests else None
     late = register if is_deployed else None
-    RoundLoop(grid, strategy, record, score, dataset.task.metric, late, progress, keeper=keeper).run()
+    words = Words(folder if is_deployed else None)
+    RoundLoop(grid, strategy, record, score, dataset.task.metric, late, progress, keeper=keeper, words=words).run()
     save_model(folder, spec, strategy.state.model, statistics, config.aggregation.private)
 
 

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from fedmce.config.schema import RunConfig
 from fedmce.errors import NetworkError, RunError, WireError
 from fedmce.flower_compat import ConfigRecord, Message, Node, RecordDict, arrays_of, connected, payload_bytes
+from fedmce.folders.digests import twin_finding
 from fedmce.models import NetworkSpec
 from fedmce.site_errors import WHERE_TRACES_ARE, said_of_number
 from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order, budget
@@ -100,6 +101,7 @@ class Register:
             try:
                 profile = _read(node_id, reply, self._spec, self._config)
                 self._check_identity(profile.site, nodes[node_id], found)
+                self._check_twin(profile, found)
             except WireError as error:
                 found.refused[node_id] = str(error)
                 continue
@@ -115,6 +117,11 @@ class Register:
         """Ask nodes again that were turned away: their data may have been mended."""
         self.known = replace(self.known, refused={})
 
+    def readmit(self, site: str) -> None:
+        """Take the site with the key that its node has now, whatever key it had before; ask who was turned away again."""
+        keys = {name: key for name, key in self.known.keys.items() if name != site}
+        self.known = replace(self.known, refused={}, keys=keys)
+
     def _check_identity(self, site: str, node: Node, found: Introductions) -> None:
         if node.name and node.name != site:
             raise WireError(f"identity: the node registered as {node.name!r} says that it is site {site!r}")
@@ -128,7 +135,16 @@ class Register:
         if before.node_id in connected(self._grid):
             raise WireError(f"identity: a second node says that it is site {site!r}, whose node is connected")
         if node.key != self.known.keys.get(site, node.key):
-            raise WireError(f"identity: site {site!r} came back with another key; readmit it if that is meant")
+            raise WireError(
+                f"identity: site {site!r} came back with another key; if that is meant: fedmce server readmit {site}"
+            )
+
+    def _check_twin(self, profile: SiteProfile, found: Introductions) -> None:
+        others = self.known.joined_by(found).profiles
+        same = [name for name, other in sorted(others.items()) if profile.data and other.data == profile.data]
+        if twin := [name for name in same if name != profile.site]:
+            said = twin_finding(profile.site, twin).text().splitlines()
+            raise WireError("; ".join(line.strip() for line in said))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ from fedmce.models import (
     state_of,
 )
 from fedmce.subsets import subset_name
-from fedmce.wire import Arrays
+from fedmce.wire import DATA, Arrays
+
+DIGEST_LENGTH = 64  # of SHA-256, in hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class SiteProfile:
         class_rows: training rows per class.
         sums: sums of observed entries per modality.
         entries: sums of each entry by itself; empty unless their mean stands in for what is absent.
+        data: digest of all values in the site's folder; empty where sites have no folders of their own.
     """
 
     site: str
@@ -72,6 +75,7 @@ class SiteProfile:
     sums: dict[str, FeatureSums]
     test_rows: int = 0
     entries: dict[str, EntrySums] = field(default_factory=dict)
+    data: str = ""
 
 
 def read_profile(
@@ -111,6 +115,7 @@ def read_profile(
                 m.name: EntrySums(*(sums[f"{m.name}/{part}"] for part in ("entry_total", "entry_count")))
                 for m in (spec.modalities if spec.needs_blank else ())
             },
+            data=str(stamp.get(DATA, ""))[:DIGEST_LENGTH],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"profile of site {site!r}: {error}; the layout of the profile reply is needed") from error

@@ -24,6 +24,7 @@ from server.committed.kill import kill_point
 from server.detail import evaluation_fields
 from server.exchange import Clock, Wait, Waited, collect
 from server.gate import Accepted, Refused, Strike, strike_of
+from server.operator_word import Told, Words
 from server.probes import Probes
 from server.profile_round import Register
 from server.strategy import ComponentStrategy, RoundOutcome
@@ -109,6 +110,7 @@ class RoundLoop:
         progress: what an earlier part of the run left.
         clock: for tests.
         keeper: commits every round to the disk.
+        words: of the operator.
     """
 
     def __init__(
@@ -122,12 +124,13 @@ class RoundLoop:
         progress: Progress | None = None,
         clock: Clock = time,
         keeper: Keeper | None = None,
+        words: Words | None = None,
     ) -> None:
         self._grid, self._strategy, self._record, self._score = grid, strategy, record, score
         self._keeper, self._reply_bytes = keeper or Keeper(), 0
         self._metric, self._register, self._clock = metric, register, clock
         self.progress = progress or Progress(Attendance(strategy.config.seed))
-        self._probes = Probes(grid)
+        self._probes, self._words, self._told = Probes(grid), words or Words(), list[Told]()
         self._began = clock.monotonic()
 
     def run(self) -> None:
@@ -151,6 +154,7 @@ class RoundLoop:
 
     def _round(self, number: int, arrays: ArrayRecord) -> ArrayRecord:
         strategy, config, began = self._strategy, self._strategy.config, time.perf_counter()
+        self._hear_operator()
         joined = self._welcome()
         asked = self._whom_to_ask(number)
         waited, arrays, handling_s = self._train(number, asked, arrays)
@@ -168,6 +172,8 @@ class RoundLoop:
         timing["total_s"] = time.perf_counter() - began
         beside: dict[str, Any] = {"personal": outcome.personal} if outcome.personal else {}
         beside |= self._attendance_fields(number, asked, joined)
+        if self._told:
+            beside["operator"] = [asdict(told) for told in self._told]
         self._record.write("round", round=number, void=outcome.void, **round_fields(outcome), **beside, timing=timing)
         _record_site_scores(self._record, outcome, strategy, number - 1, self._metric)
         if fields is not None:
@@ -177,6 +183,8 @@ class RoundLoop:
         self._reply_bytes = sum(outcome.bytes_up.values())
         updates = {site: reply.update for site, reply in outcome.accepted.items()}
         self._keeper.after_round(strategy.state, strategy.roster, self.progress.to_json(), updates)
+        self._words.done()
+        self._told.clear()
         return arrays
 
     def _train(self, number: int, asked: tuple[str, ...], arrays: ArrayRecord) -> tuple[Waited, ArrayRecord, float]:
@@ -227,6 +235,7 @@ class RoundLoop:
         least = self._strategy.config.privacy.min_asked  # fewer would refuse, and be taken for failing
         while True:
             self._hear_probes()
+            self._hear_operator()
             asked = self.progress.attendance.ask(number, self._online(), config)
             if len(asked) >= max(config.fewest(len(asked)), least) or self._clock.monotonic() >= end:
                 return asked if len(asked) >= least else ()
@@ -249,6 +258,15 @@ class RoundLoop:
         for site in self._probes.answered():
             attendance = attendance.answered_probe(site)
         self.progress = replace(self.progress, attendance=attendance)
+
+    def _hear_operator(self) -> None:
+        for told in self._words.hear():
+            self._told.append(told)
+            attendance = self.progress.attendance
+            if told.word == "readmit" and self._register is not None:
+                self._register.readmit(told.site)
+            attendance = attendance.readmitted(told.site) if told.word == "readmit" else attendance.revoked(told.site)
+            self.progress = replace(self.progress, attendance=attendance)
 
     def _probe(self) -> None:
         suspects = self.progress.attendance.suspects

@@ -1,7 +1,8 @@
 """Pass U, between rounds and sites: whether splits are the same, and whether two sites hold the same data.
 
-The digest of a folder's data is salted by the federation, so that a server that knows a public data set cannot
-recognise it at a site, and two sites that hold the same rows still show the same digest in one federation.
+The digest of a folder's data is salted by the run, so that what sites tell in one run cannot be looked up in another,
+and two sites that hold the same rows still show the same digest in one federation. The server knows the salt: it could
+recognise a public data set that it has byte for byte.
 """
 
 from __future__ import annotations

@@ -82,6 +82,10 @@ class FolderFingerprint:
         files |= {name: _stamp(folder / name, with_digest=False) for name in samples if name not in files}
         return cls(files)
 
+    def features(self, path: Path) -> list[Path]:
+        """Files with values alone: neither ``site.yaml`` nor the table."""
+        return [Path(path) / name for name in sorted(self.files) if name not in (SITE_FILE, *SAMPLES)]
+
     def changed(self, path: Path) -> Change | None:
         """Compare the folder with what it was; None if it is the same.
 

@@ -42,6 +42,8 @@ class Chronicle:
 
     def _round(self, row: Mapping[str, Any], digests: Mapping[str, str]) -> None:
         number = row["round"]
+        for told in row.get("operator", ()):
+            self._audit.write("readmit" if told["word"] == "readmit" else "key_revoke", round=number, site=told["site"])
         for site in row.get("joined", ()):
             self._audit.write("join", round=number, site=site)
         for site, told in sorted(row["sites"].items()):
@@ -61,6 +63,4 @@ class Chronicle:
         self._benched = dict(row.get("benched", {}))
         for site in sorted(set(row.get("expelled", ())) - self._expelled):
             self._audit.write("expel", round=number, site=site)
-        for site in sorted(self._expelled - set(row.get("expelled", ()))):
-            self._audit.write("readmit", round=number, site=site)
         self._expelled = set(row.get("expelled", ()))

@@ -17,6 +17,7 @@ from fedmce.record import RecordWriter
 from fedmce.record.writer import Observer, Row
 from fedmce.wire import digest
 from server.committed.chronicle import Chronicle
+from server.committed.finishing import finished_first
 from server.committed.folder import Opening, StateFolder
 from server.committed.keeper import Keeper, KeepsNodes
 from server.committed.opening import open_state
@@ -126,7 +127,8 @@ class StateKeeper(Keeper):
             "record_sha256": self._hash.hexdigest(),
             "seconds": self.seconds + time.perf_counter() - self._began,
         }
-        self.state.commit(state.round, to_files(snapshot), facts, self._score, [self._folder / RECORD])
+        with finished_first():
+            self.state.commit(state.round, to_files(snapshot), facts, self._score, [self._folder / RECORD])
         self._score = None
 
     def close(self, status: str) -> None:

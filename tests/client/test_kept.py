@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from client.handler import handle
@@ -128,6 +131,60 @@ def test_C15_data_that_change_between_rounds_are_seen_until_they_are_introduced_
     assert not at.ask(at.profile()).has_error()
     at.context = at.fresh_context()
     assert rounds(at, 1) != good
+
+
+def let_held_out_rows_train(at: Site) -> tuple[Path, bytes]:
+    """The table, and what it was."""
+    path = at.root / "data" / "ash" / "samples.parquet"
+    before, table = path.read_bytes(), pq.read_table(path)
+    split = ["train" if name == "val" else name for name in table["split"].to_pylist()]
+    place = table.column_names.index("split")
+    pq.write_table(table.set_column(place, "split", pa.array(split)), path)
+    return path, before
+
+
+def test_D63_a_row_that_was_held_out_may_not_train_later_in_the_run(at: Site) -> None:
+    rounds(at, 1)
+    path, before = let_held_out_rows_train(at)
+    at.context = at.fresh_context()
+    open_workplace.cache_clear()
+    assert not at.ask(at.profile()).has_error(), "what the site holds is asked again after a resume"
+    assert at.ask(at.train(2)).error.reason == "data_changed"
+    assert "D63" in at.log
+    path.write_bytes(before)
+    open_workplace.cache_clear()
+    assert not at.ask(at.profile()).has_error()
+    rounds(at, 2)
+
+
+def test_D63_another_run_may_have_other_splits(at: Site) -> None:
+    rounds(at, 1, 2)
+    let_held_out_rows_train(at)
+    open_workplace.cache_clear()
+    assert not at.ask(at.profile()).has_error()
+    rounds(at, 1, 2)
+
+
+def test_D58_a_batch_beyond_the_memory_is_told_before_the_training(at: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.workplace.psutil.virtual_memory", lambda: SimpleNamespace(available=100))
+    open_workplace.cache_clear()
+    assert at.ask(at.train(1)).error.reason == "out_of_memory"
+    assert "D58" in at.log
+    assert "training.batch_size" in at.log
+
+
+def test_D60_a_site_tells_the_digest_of_its_data_and_nothing_else_of_it(at: Site) -> None:
+    def digest() -> str:
+        return str(at.ask(at.profile()).content.config_records["stamp"]["data"])
+
+    first = digest()
+    assert first == digest()
+    assert len(first) == 64
+    file = at.root / "data" / "ash" / "features" / "blood.npy"
+    np.save(file, np.load(file) + 1)
+    second = digest()
+    at.config = at.config.model_copy(update={"seed": 99})
+    assert len({first, second, digest()}) == 3, "other data, another run: another digest"
 
 
 def test_C16_a_folder_that_vanishes_is_unavailable_and_works_when_it_is_back(at: Site) -> None:

@@ -81,6 +81,18 @@ def test_two_nodes_of_one_name_are_refused(made: FederatedDataset) -> None:
         profiled(made, app_that(site="dale"))
 
 
+def test_D60_two_sites_that_tell_the_same_data_are_refused_and_both_named(made: FederatedDataset) -> None:
+    def call(message: Message, context: Context) -> Message:
+        reply = client_app(message, context)
+        reply.content.config_records["stamp"]["data"] = "ab" * 32 if context.node_config["partition-id"] < 2 else "cd"
+        return reply
+
+    with pytest.raises(
+        RunError, match=r"D60 site\.yaml, site birch: the same data as cedar; allowed: .*; fix: use each"
+    ):
+        profiled(made, call)
+
+
 def test_a_node_that_knows_no_such_site_is_refused(made: FederatedDataset) -> None:
     with pytest.raises(RunError, match=r"a node failed: plan_refused \(trace: sites.log in the run folder"):
         profiled(made, app_that(site="nowhere"))
