@@ -64,12 +64,16 @@ def client_join(
     key: Annotated[
         Path | None, typer.Option("--key", help="Node key, if not node.key in the kit.", show_default=False)
     ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds for which a key that the server refuses is tried again, while it starts."),
+    ] = 180.0,
 ) -> None:
     """Check kit, data, server and clock, then take part until stopped."""
     with door():
         from fedmce.cli.client_join import join
 
-        join(kit, data, home, port, fingerprint, key)
+        join(kit, data, home, port, fingerprint, key, patience)
 
 
 @client_app.command("recipes")

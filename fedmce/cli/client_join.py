@@ -11,7 +11,15 @@ from fedmce.cli.run import sigterm_as_interrupt
 from fedmce.kits.verify import verify_kit
 
 
-def join(kit: Path, data: Path, home: Path | None, port: int, fingerprint: str | None, key: Path | None) -> None:
+def join(
+    kit: Path,
+    data: Path,
+    home: Path | None,
+    port: int,
+    fingerprint: str | None,
+    key: Path | None,
+    patience_s: float,
+) -> None:
     """Keep a site in its federation until it is stopped.
 
     Raises:
@@ -25,13 +33,15 @@ def join(kit: Path, data: Path, home: Path | None, port: int, fingerprint: str |
 
     with sigterm_as_interrupt():
         try:
-            site = open_site(
-                kit, data, home, port, lambda line: typer.echo(line, err=True), lambda: False, fingerprint, key
-            )
+            site = open_site(kit, data, home, port, _say, lambda: False, fingerprint, key, patience_s)
             typer.echo(f"site {site.kit.file.site} joins {site.kit.file.server}; Ctrl-C leaves", err=True)
             site.join()
         except Terminated:
             typer.echo("left", err=True)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def recipes(kit: Path, data: Path, home: Path, out: Path) -> None:

@@ -12,8 +12,8 @@ import yaml
 
 from fedmce import __version__
 from fedmce.errors import ConfigError, IdentityError
+from fedmce.kits.app_code import app_digest
 from fedmce.kits.authority import issue, read_authority
-from fedmce.kits.digest import app_digest
 from fedmce.kits.issue_kit import Wanted, add_kit
 from fedmce.kits.keys import read_public_key
 from fedmce.kits.private_files import locked, replace_private

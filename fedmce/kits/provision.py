@@ -20,8 +20,9 @@ from fedmce.config.folders import SiteName
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
 from fedmce.kits.address import Address
+from fedmce.kits.app_code import app_digest
 from fedmce.kits.authority import issue, make_authority
-from fedmce.kits.digest import app_digest, plan_digest, travelling
+from fedmce.kits.digest import plan_digest, travelling
 from fedmce.kits.issue_kit import Wanted, add_kit
 from fedmce.kits.keys import public_part
 from fedmce.kits.kit import plan_file

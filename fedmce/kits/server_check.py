@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedmce.errors import ConfigError, FedMCEError, IdentityError
+from fedmce.kits.app_code import app_digest
 from fedmce.kits.authority import read_private_pem
 from fedmce.kits.certificate import certificate_problems, read_certificate
-from fedmce.kits.digest import app_digest, plan_digest
+from fedmce.kits.digest import plan_digest
 from fedmce.kits.private_files import open_to_others
 from fedmce.kits.problem import Problem
 from fedmce.kits.server_folder import SECRET_BYTES, ServerFile, ServerFolder, read_plan, read_server

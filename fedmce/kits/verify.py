@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fedmce import __version__
 from fedmce.config.schema import RunConfig
+from fedmce.kits.app_code import app_digest
 from fedmce.kits.certificate import certificate_problems
-from fedmce.kits.digest import app_digest, plan_digest
+from fedmce.kits.digest import plan_digest
 from fedmce.kits.keys import PRIVATE, node_key_problems, read_node_key
 from fedmce.kits.kit import AUTHORITY, KitFile
 from fedmce.kits.private_files import open_to_others

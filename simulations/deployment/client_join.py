@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.worker.place import private_folder
@@ -13,18 +14,20 @@ from fedmce.errors import IdentityError
 from fedmce.folders.check import check_folder
 from fedmce.folders.demands import Demands
 from fedmce.folders.layout import SiteFile
+from fedmce.kits.keys import read_node_key
 from fedmce.kits.problem import refuse
 from fedmce.kits.verify import Kit, verify_kit
+from simulations.deployment.checked_app import LOG, checked_path
 from simulations.deployment.reach import reach_problems
 from simulations.flower_cli import home_environment
-from simulations.processes import Supervised, check_port_is_free, program, stop_all
+from simulations.processes import MARK, Supervised, check_port_is_free, program, stop_all
 
 SOCKET = "worker/sock"  # of the site worker, in the site's home; its folder is for the owner alone
-LOOK_S, SAY_EVERY_S = 1.0, 60.0
+LOOK_S, SAY_EVERY_S, MOST_FRESH = 1.0, 60.0, 1_000_000
 REFUSED = "Failed to activate SuperNode"  # Flower's word for a key that is not registered, or held by a killed node
 # The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
 # keys one by one: only a refusal that lasts is meant.
-HELD_S, REFUSED_S = 90.0, 180.0
+HELD_S, PATIENCE_S = 90.0, 180.0
 
 
 @dataclass
@@ -38,6 +41,7 @@ class SiteRun:
         port: of loopback, for the node's own service.
         say: takes lines for the person at the site.
         until: True when the site should leave.
+        patience_s: how long a key that the server refuses is tried again.
     """
 
     kit: Kit
@@ -46,6 +50,9 @@ class SiteRun:
     port: int
     say: Callable[[str], None]
     until: Callable[[], bool]
+    patience_s: float = PATIENCE_S
+    _refused_since: float = field(default=0.0, repr=False)
+    _is_refused: bool = field(default=False, repr=False)
 
     def join(self) -> None:
         """Keep the node up until it should leave; then nothing of it runs any more.
@@ -60,32 +67,48 @@ class SiteRun:
         stop_all(None, str(self.home.resolve()))
         self._await_server()
         node = Supervised("SuperNode", self._command(), self._environment(), self.home / "log" / "supernode.log")
-        refused_since, told = 0.0, 0.0
+        words, refusals = Tail(node.log), Tail(self.home / "log" / LOG)
         node.start()
         try:
             while not self.until():
-                if node.is_alive:
-                    # Alive for long after a refusal: it was let in.
-                    refused_since = refused_since if node.lives_s < HELD_S else 0.0
-                elif REFUSED in node.last_words():
-                    refused_since = refused_since or time.monotonic()
-                    if time.monotonic() - refused_since > REFUSED_S:
-                        raise self._unknown_key()
-                code = node.exit_code
-                if node.keep():
-                    self.say(f"the SuperNode had ended with {code}; started again")
-                elif not node.is_alive and time.monotonic() - told > SAY_EVERY_S:
-                    told = time.monotonic()
-                    self.say(f"waiting to start the SuperNode again; its log: {node.log}")
+                self._watch(node, words.fresh())
+                if code := refusals.fresh().strip():
+                    self.say(code.splitlines()[-1])
                 time.sleep(LOOK_S)
         finally:
             node.stop()
             stop_all(None, str(self.home.resolve()))
 
-    def _unknown_key(self) -> IdentityError:
-        return IdentityError(
-            f"site {self.kit.file.site}: the server refuses the key {self.kit.file.node_key}; needed one that is registered. "
-            "tell the operator this fingerprint (fedmce server register), then join again"
+    def _watch(self, node: Supervised, said: str) -> None:
+        """Keep the node, and give up when the server goes on refusing its key.
+
+        Raises:
+            IdentityError: it does.
+        """
+        if REFUSED in said:
+            if not self._refused_since:
+                self._refused_since = time.monotonic()
+                self.say(f"{self._refusal()}. trying again for {self.patience_s:.0f} s")
+            self._is_refused = True
+            node.stop()  # it would end by itself, a quarter of a minute and a trace later
+        if self._is_refused and time.monotonic() - self._refused_since > self.patience_s:
+            raise IdentityError(
+                f"{self._refusal()}; needed a registered key that no other node uses. tell the operator this fingerprint "
+                "(fedmce server register), or stop the other node; then join again"
+            )
+        if not self._is_refused and node.is_alive and node.lives_s > HELD_S:
+            self._refused_since = 0.0  # alive for long: it was let in
+        code = node.exit_code
+        if node.keep():
+            if not self._is_refused:
+                self.say(f"the SuperNode had ended with {code}; started again (its log: {node.log})")
+            self._is_refused = False
+
+    def _refusal(self) -> str:
+        key = read_node_key(self.kit.node_key).fingerprint
+        return (
+            f"site {self.kit.file.site}: the server refuses the key {key}: it is not registered, or another node uses it "
+            "(a copy of this kit; a node that was killed counts for a minute and a half)"
         )
 
     def _await_server(self) -> None:
@@ -103,9 +126,10 @@ class SiteRun:
             time.sleep(2.0)
 
     def _environment(self) -> dict[str, str]:
-        return home_environment(self.home.resolve() / "flower", self.kit.file.server, self.kit.authority) | {
-            "FEDMCE_ENGINE_HOME": str(self.home.resolve())
-        }
+        home = self.home.resolve()
+        found = home_environment(home / "flower", self.kit.file.server, self.kit.authority)
+        path = os.pathsep.join([str(checked_path(home, self.kit.file.app_digest)), found["PATH"]])
+        return found | {MARK: str(home), "PATH": path}
 
     def _command(self) -> list[str]:
         own = {
@@ -136,6 +160,7 @@ def open_site(
     until: Callable[[], bool],
     fingerprint: str | None = None,
     node_key: Path | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> SiteRun:
     """A site that is ready to join: kit and data are checked, nothing has been sent.
 
@@ -147,4 +172,24 @@ def open_site(
     check_folder(data, demands=Demands.of_run(checked.plan, checked.file.site)).raise_errors()
     for warning in checked.warnings:
         say(f"warning: {warning}")
-    return SiteRun(checked, data, home or kit.parent / f"{checked.file.site}-home", port, say, until)
+    home = home or kit.parent / f"{checked.file.site}-home"
+    return SiteRun(checked, data, home, port, say, until, patience_s)
+
+
+class Tail:
+    """What was added to a file since it was last looked at; what it held before does not count."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._from = path, path.stat().st_size if path.exists() else 0
+
+    def fresh(self) -> str:
+        """New text; empty if there is none."""
+        try:
+            with self._path.open("rb") as opened:
+                opened.seek(self._from)
+                found = opened.read(MOST_FRESH)
+        except FileNotFoundError:
+            return ""
+        end = len(found) if len(found) == MOST_FRESH else found.rfind(b"\n") + 1  # whole lines
+        self._from += end
+        return found[:end].decode("utf-8", "replace")

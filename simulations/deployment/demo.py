@@ -6,26 +6,19 @@ Every step is the command that a person would type; this file only types them, w
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedmce.cli.provision import DEPLOYED
-from fedmce.errors import NetworkError, RunError
-from fedmce.kits.server_folder import read_server
+from fedmce.errors import RunError
 from fedmce.record import read_record
-from simulations.deployment.recipes import Proxy, proxy_configuration
-from simulations.processes import Supervised, free_port, free_port_block, stop_all
+from simulations.deployment.stage import Stage
+from simulations.processes import Supervised, free_port, free_port_block
 
 TOLERANCE = 1e-6
 SITES = ("us_f3", "gb_m3", "scotland_m7")  # of av_digits: three of its six speakers
-ONLINE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -73,92 +66,37 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
         RunError: a step failed, or the two results differ; the message says where to look.
         NetworkError: nginx is not installed.
     """
+    stage = Stage(demo.out, say)
     demo.out.mkdir(parents=True, exist_ok=True)
     folders, project = demo.out / "sites", demo.out / "project"
     port, superlink = free_port(), free_port_block(3)
     server = f"localhost:{port if demo.with_proxy else superlink}"
-    _type(say, "site", "export", str(folders), "--masked", "dataset=av_digits", f"sites=[{','.join(SITES)}]")
+    stage.type("site", "export", str(folders), "--masked", "dataset=av_digits", f"sites=[{','.join(SITES)}]")
     plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={demo.rounds}", f"evaluate_every={demo.rounds}"]
     plan += demo.overrides
     names = sorted(path.name for path in folders.iterdir())
-    _type(say, "provision", "--sites", ",".join(names), "--out", str(project), "--server", server, *plan)
-    started: list[Supervised] = []
-    mark = str(demo.out.resolve())
+    stage.type("provision", "--sites", ",".join(names), "--out", str(project), "--server", server, *plan)
     try:
         if demo.with_proxy:
-            started.append(_proxy(demo.out, project, port, superlink, say))
-        command = ["server", "up", "--dir", str(project), "--port", str(superlink)]
-        upper = _start(demo.out, mark, "server", command, say)
-        started.append(upper)
+            stage.proxy(project, port, superlink)
+        upper = stage.start("server", "server", "up", "--dir", str(project), "--port", str(superlink))
         for name in names:
-            join = ["client", "join", str(project / "kits" / name), "--data", str(folders / name)]
-            join += ["--home", str(demo.out / "homes" / name), "--port", str(free_port_block(2))]
-            started.append(_start(demo.out, mark, name, join, say))
-        _await(upper, started, demo.limit_s, say)
+            join_site(stage, name, project / "kits" / name, folders / name)
+        stage.wait_for(upper, demo.limit_s)
+        say(upper.last_words(4000))
     finally:
-        for one in reversed(started):
-            one.stop()
-        stop_all(None, mark)
+        stage.stop()
     deployed = project / "run"
     simulated = demo.out / "simulated"
-    _type(say, "run", "--quiet", *DEPLOYED, *plan, f"out={simulated}")
+    stage.type("run", "--quiet", *DEPLOYED, *plan, f"out={simulated}")
     return _compare(deployed, simulated)
 
 
-def _fedmce() -> list[str]:
-    return [sys.executable, "-m", "fedmce"]
-
-
-def _type(say: Callable[[str], None], *arguments: str) -> None:
-    say("$ fedmce " + " ".join(arguments))
-    done = subprocess.run([*_fedmce(), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise RunError(f"fedmce {arguments[0]}: exit {done.returncode}; {(done.stderr or done.stdout).strip()[-800:]}")
-
-
-def _start(out: Path, mark: str, name: str, command: Sequence[str], say: Callable[[str], None]) -> Supervised:
-    say("$ fedmce " + " ".join(command) + " &")
-    log = out / "log"
-    log.mkdir(exist_ok=True)
-    environment = dict(os.environ) | {"FEDMCE_ENGINE_HOME": mark, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-    one = Supervised(name, [*_fedmce(), *command], environment, log / f"{name}.log")
-    one.start()
-    return one
-
-
-def _proxy(out: Path, project: Path, port: int, superlink: int, say: Callable[[str], None]) -> Supervised:
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if nginx is None:
-        raise NetworkError("nginx: not installed; needed as the proxy. install it (Debian: nginx-light), or --no-proxy")
-    folder, file = read_server(project)
-    work = (out / "proxy").resolve()
-    work.mkdir()
-    configuration = work / "nginx.conf"
-    text = proxy_configuration(folder, file.names, Proxy(f"127.0.0.1:{port}", superlink, work, connections=64))
-    configuration.write_text(text, encoding="utf-8")
-    say(f"$ nginx -c {configuration} &")
-    command = [nginx, "-c", str(configuration), "-p", str(work), "-g", "daemon off; master_process off;"]
-    one = Supervised("nginx", command, dict(os.environ), work / "nginx.log")
-    one.start()
-    time.sleep(0.5)
-    if not one.is_alive:
-        raise NetworkError(f"nginx ended with {one.exit_code}: {one.last_words(400).strip()}")
-    return one
-
-
-def _await(server: Supervised, started: Sequence[Supervised], limit_s: float, say: Callable[[str], None]) -> None:
-    """Until the server's command ends by itself."""
-    end = time.monotonic() + limit_s
-    while server.is_alive:
-        for one in started:
-            if not one.is_alive and one is not server and one.exit_code:
-                raise RunError(f"{one.name} ended with {one.exit_code}: {one.last_words(600).strip()} (log: {one.log})")
-        if time.monotonic() > end:
-            raise RunError(f"the federation did not end within {limit_s:.0f} s; see {server.log}")
-        time.sleep(0.5)
-    if server.exit_code:
-        raise RunError(f"server ended with {server.exit_code}: {server.last_words(800).strip()} (log: {server.log})")
-    say(server.last_words(4000))
+def join_site(stage: Stage, name: str, kit: Path, data: Path) -> Supervised:
+    """Start a site on a stage, with a home and ports of its own."""
+    home, port = stage.out / "homes" / name, free_port_block(2)
+    more = ["--home", str(home), "--port", str(port)]
+    return stage.start(name, "client", "join", str(kit), "--data", str(data), *more)
 
 
 def _compare(deployed: Path, simulated: Path) -> Outcome:

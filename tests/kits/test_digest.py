@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedmce.config.schema import RunConfig
-from fedmce.kits.digest import BUNDLED, app_digest, app_files, plan_digest, travelling
+from fedmce.kits.app_code import BUNDLED, app_digest, app_files
+from fedmce.kits.digest import plan_digest, travelling
 from tests.kits.made import plan
 
 
@@ -49,7 +50,7 @@ def test_every_change_to_a_bundled_file_changes_the_digest(app: Path) -> None:
 
 def test_the_version_is_part_of_the_digest(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = app_digest(app)
-    monkeypatch.setattr("fedmce.kits.digest.__version__", "99.0")
+    monkeypatch.setattr("fedmce.kits.app_code.__version__", "99.0")
     assert app_digest(app) != before
 
 
