@@ -1,6 +1,7 @@
 """Bends ``client.rounds.answer`` in a trainer: Python imports this at its start where a test puts it on the path.
 
 ``FEDMCE_TEST_SITE`` names a file; while it is there, the next round does what its text says, and takes it away.
+``FEDMCE_TEST_NAMES`` brings in a name service of the test's own.
 """
 
 import importlib.abc
@@ -84,3 +85,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 if ORDERS and "client.worker.trainer" in sys.orig_argv:
     sys.meta_path.insert(0, _Finder())
+
+if os.environ.get("FEDMCE_TEST_NAMES"):
+    import fedmce_test_names  # noqa: F401 - it takes the place of the system's
+
+if os.environ.get("FEDMCE_TEST_HOLD") or os.environ.get("FEDMCE_TEST_CLOCK"):
+    import fedmce_test_server  # noqa: F401
