@@ -105,6 +105,20 @@ def stop_all(root: int | None, home: str = "") -> None:
     psutil.wait_procs(alive, timeout=STOP_S)
 
 
+def kill_all(home: str) -> None:
+    """Kill every process that carries our mark, without asking."""
+    for process in _marked(home):
+        _quietly(process.kill)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process lives; one that has died and that nobody has asked after yet does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _quietly(action: Callable[[], None]) -> None:
     try:
         action()

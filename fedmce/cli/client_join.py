@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from fedmce._paths import use_app
+from fedmce.cli.lasting import lasting_output
 from fedmce.cli.run import sigterm_as_interrupt
 from fedmce.kits.verify import verify_kit
 
@@ -31,7 +32,7 @@ def join(
     from fedmce.cli.door import Terminated
     from simulations.deployment.client_join import open_site
 
-    with sigterm_as_interrupt():
+    with lasting_output(), sigterm_as_interrupt():
         try:
             site = open_site(kit, data, home, port, _say, lambda: False, fingerprint, key, patience_s)
             typer.echo(f"site {site.kit.file.site} joins {site.kit.file.server}; Ctrl-C leaves", err=True)

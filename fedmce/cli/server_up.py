@@ -1,4 +1,4 @@
-"""Bodies of ``fedmce server up``, ``status`` and ``recipes``."""
+"""Bodies of ``fedmce server up`` and ``recipes``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import typer
 
 from fedmce._paths import use_app
-from fedmce.cli.door import Door
+from fedmce.cli.door import Door, Terminated
+from fedmce.cli.lasting import lasting_output
 from fedmce.cli.progress import progress
 from fedmce.cli.run import sigterm_as_interrupt
 from fedmce.kits.server_folder import read_plan, read_server
@@ -21,9 +22,18 @@ def up(folder: Path, port: int, out: Door, *, is_quiet: bool) -> None:
 
     Raises:
         FedMCEError: it could not; the exit code says what kind of thing must be mended.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; what is committed stays, and the next ``up`` goes on from there.
+        KeyboardInterrupt: Ctrl-C; what is committed stays, and the next ``up`` goes on from there. SIGTERM ends the
+            command in the same way with code 0, as a service should.
     """
     use_app()
+    with lasting_output():
+        try:
+            _up(folder, port, out, is_quiet=is_quiet)
+        except Terminated:
+            typer.echo("stopped; the same command goes on after the last committed round", err=True)
+
+
+def _up(folder: Path, port: int, out: Door, *, is_quiet: bool) -> None:
     from simulations.deployment.server_up import Ports, open_server
 
     found, _ = read_server(folder)

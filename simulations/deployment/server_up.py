@@ -17,22 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from fedmce._paths import app_root
 from fedmce.config.privacy_rules import privacy_warnings
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
 from fedmce.kits.problem import refuse
-from fedmce.kits.roster import node_file, read_roster
+from fedmce.kits.roster import read_roster
 from fedmce.kits.server_check import server_problems
 from fedmce.kits.server_folder import ServerFolder, read_plan, read_server
 from fedmce.record import read_record
+from server.committed.lock import Lock
 from server.settings import write_config
+from simulations.deployment.registration import Registration
+from simulations.deployment.server_process import ServerProcess
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
-from simulations.processes import Supervised, check_port_is_free, program, stop_all
+from simulations.processes import Supervised, check_port_is_free, kill_all, program, stop_all
 
-READY_S, LOOK_S, STATUS_EVERY_S, SILENT_S = 90.0, 1.0, 15.0, 60.0
+READY_S, LOOK_S, STATUS_EVERY_S = 90.0, 1.0, 15.0
 RESTARTS = 5  # without a further committed round
 HOST = "localhost"  # SuperLink and executor; sites come through the proxy
 # How a run that ended by itself leaves the supervisor: a restart would end in the same way.
@@ -82,6 +83,10 @@ class ServerRun:
         return self.folder.path / "run"
 
     @property
+    def _process(self) -> ServerProcess:
+        return ServerProcess(self.run_folder)
+
+    @property
     def address(self) -> str:
         """Of the SuperLink."""
         return f"{HOST}:{self.ports.superlink}"
@@ -91,6 +96,7 @@ class ServerRun:
 
         Raises:
             FedMCEError: files are wrong, a port is taken, or the run ended with a reason that a restart cannot mend.
+            HeldError: another server works on the folder, or on its run.
             StoppedError: too many restarts without a further round.
         """
         refuse(server_problems(self.folder.path), f"server folder {self.folder.path}")
@@ -100,9 +106,12 @@ class ServerRun:
             return self.run_folder
         for port, option in ((self.ports.superlink, "--port"), (self.ports.superlink_health, "--port")):
             check_port_is_free("127.0.0.1", port, option)
-        with self._flower() as (environment, programs):
-            self._register(environment)
-            self._run_to_the_end(config, environment, programs)
+        held = Lock(self.folder.path)  # before anything of another server on this folder is taken for left over
+        try:
+            with self._flower() as (environment, programs):
+                self._run_to_the_end(config, environment, programs)
+        finally:
+            held.release()
         return self.run_folder
 
     def _prepared(self) -> RunConfig:
@@ -162,9 +171,13 @@ class ServerRun:
             programs[1].start()  # not before: it would wait half a minute after a call that failed
             yield environment, programs
         finally:
-            for one in reversed(programs):
-                one.stop()
-            stop_all(None, str(home.resolve()))
+            try:
+                for one in reversed(programs):
+                    one.stop()
+                stop_all(None, str(home.resolve()))
+            except BaseException:  # told again to stop: at once
+                kill_all(str(home.resolve()))
+                raise
 
     def _await_ready(self, superlink: Supervised) -> None:
         end = time.monotonic() + READY_S
@@ -185,41 +198,17 @@ class ServerRun:
             f"Flower's SuperLink did not answer at {self.address} within {READY_S:.0f} s; see {superlink.log}"
         )
 
-    def _register(self, environment: dict[str, str]) -> None:
-        """Make Flower's list of nodes what the roster says."""
-        roster, noted = read_roster(self.folder), self._noted()
-        for node in roster.active():
-            if node.fingerprint not in noted:
-                path = str(node_file(self.folder, node).resolve())
-                answer = flwr(["supernode", "register", path, CONNECTION, "--name", node.site], environment)
-                noted[node.fingerprint] = str(answer["node-id"])
-                self._note(noted)
-        for node in roster.revoked():
-            if node.fingerprint in noted:
-                flwr(["supernode", "unregister", noted.pop(node.fingerprint), CONNECTION], environment)
-                self._note(noted)
-
-    def _noted(self) -> dict[str, str]:
-        """Flower's node id by fingerprint, of keys that its database has."""
-        path = self.folder.path / "registered.json"
-        if not (self.folder.path / "superlink.db").exists() or not path.exists():
-            return {}
-        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-
-    def _note(self, noted: dict[str, str]) -> None:
-        path = self.folder.path / "registered.json"
-        path.write_text(json.dumps(noted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
     def _run_to_the_end(
         self, config: RunConfig, environment: dict[str, str], programs: tuple[Supervised, Supervised]
     ) -> None:
         self._committed = self._rounds_done()
+        registration = Registration(self.folder, self.run_folder, self.say)
         while True:
-            self._end_old_server()
+            registration.bring(environment)
+            self._process.end()
             self._last_end = self._end_row()
             run_id = self._submit(environment)
-            how = self._watch(run_id, environment, programs)
+            how = self._watch(run_id, environment, programs, registration)
             if how == "finished":
                 return
             done = self._rounds_done()
@@ -232,7 +221,8 @@ class ServerRun:
                 )
             self.say(f"the run ended ({how}); going on after round {done}")
             self._await_ready(programs[0])
-            self._register(environment)
+            if not programs[1].is_alive:
+                programs[1].start()
 
     def _submit(self, environment: dict[str, str]) -> str:
         path, out = (self.run_folder / "config.yaml").resolve(), self.run_folder.resolve()
@@ -247,7 +237,13 @@ class ServerRun:
                     raise
                 time.sleep(2.0)
 
-    def _watch(self, run_id: str, environment: dict[str, str], programs: tuple[Supervised, Supervised]) -> str:
+    def _watch(
+        self,
+        run_id: str,
+        environment: dict[str, str],
+        programs: tuple[Supervised, Supervised],
+        registration: Registration,
+    ) -> str:
         """Until the run is over in some way; ``finished``, or what happened."""
         next_look = time.monotonic() + STATUS_EVERY_S
         while True:
@@ -262,9 +258,12 @@ class ServerRun:
                 if not one.is_alive and one.keep():
                     self.say(f"{one.name} had ended; started again")
                     if one is programs[0]:
+                        # Flower's executor waits for half a minute after a call that failed: a new one asks at once.
+                        programs[1].stop()
                         return f"{one.name} ended"
-            if (why := self._server_is_gone()) is not None:
+            if (why := self._process.what_became_of_it()) is not None:
                 return why
+            registration.follow(environment)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + STATUS_EVERY_S
                 try:
@@ -274,30 +273,6 @@ class ServerRun:
                 if state.is_over and self._drain() is None:
                     return f"Flower lists it as {state.status}"
             time.sleep(LOOK_S)
-
-    def _server_is_gone(self) -> str | None:
-        """What became of the server's process, by its heartbeat; None while it lives or has not begun."""
-        beat = self._heartbeat()
-        if beat is None:
-            return None
-        if not psutil.pid_exists(beat["pid"]):
-            return "its process is gone"
-        if time.time() - beat["mtime"] > SILENT_S:
-            return f"no heartbeat for {SILENT_S:.0f} s"
-        return None
-
-    def _end_old_server(self) -> None:
-        beat = self._heartbeat()
-        if beat is not None and psutil.pid_exists(beat["pid"]):
-            stop_all(beat["pid"])
-        (self.run_folder / "heartbeat.json").unlink(missing_ok=True)
-
-    def _heartbeat(self) -> dict[str, Any] | None:
-        path = self.run_folder / "heartbeat.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8")) | {"mtime": path.stat().st_mtime}  # type: ignore[no-any-return]
-        except (OSError, json.JSONDecodeError):
-            return None
 
     def _drain(self) -> dict[str, Any] | None:
         """Hand new rows on; the last row if it says that the run ended."""
