@@ -57,16 +57,31 @@ def read_preset(group: str, given: str) -> PresetFile:
     """
     import yaml
 
+    from fedmce.config.yaml_text import read_yaml
+
     path = Path(given).expanduser()
     needed = f"needed a YAML file as in configs/{group}"
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
+        tree = read_yaml(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{group}: {given} cannot be read ({error}); {needed}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{group}: {given} is not YAML ({' '.join(str(error).split())}); {needed}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{group}: {given} holds {type(tree).__name__}; {needed}")
+    if outside := [entry for entry in _strings(tree.get("defaults")) if ".." in entry.split("/") or "://" in entry]:
+        raise ConfigError(
+            f"{group}: {given} includes {outside[0]!r} in its defaults; needed files of configs/. write the keys out"
+        )
     # Without the header Hydra would put every key below the group's own.
     return PresetFile(group, given, text if HEADER.strip() in text else HEADER + text)
+
+
+def _strings(tree: object) -> list[str]:
+    """All texts of nested lists and mappings, keys included."""
+    if isinstance(tree, dict):
+        return [text for pair in tree.items() for part in pair for text in _strings(part)]
+    if isinstance(tree, list):
+        return [text for part in tree for text in _strings(part)]
+    return [tree] if isinstance(tree, str) else []

@@ -45,8 +45,10 @@ def config_from_yaml(path: Path) -> RunConfig:
     """
     import yaml
 
+    from fedmce.config.yaml_text import read_yaml
+
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); needed the config.yaml of a run") from None
     except yaml.YAMLError as error:

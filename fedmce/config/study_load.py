@@ -22,8 +22,10 @@ def study_tree(path: Path) -> dict[str, Any]:
     """
     import yaml
 
+    from fedmce.config.yaml_text import read_yaml
+
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); needed a study file") from None
     except yaml.YAMLError as error:
