@@ -17,8 +17,8 @@ class Place:
     """One key of the configuration.
 
     Attributes:
-        keys: path from the root; ends where sections and mappings end, so a bad entry of a list is
-            reported at the list.
+        keys: path from the root; ends where sections, mappings and lists of sections end, so a bad entry of
+            another list is reported at the list.
         annotation: type that the schema gives it.
         metadata: bounds and patterns beside the type.
     """
@@ -47,11 +47,22 @@ def place(path: Sequence[str | int], tree: object, root: type[BaseModel] = RunCo
             annotation, metadata = field.annotation, tuple(field.metadata)
         elif get_origin(annotation) is dict:
             annotation, metadata = get_args(annotation)[1], ()
+        elif get_origin(annotation) is tuple and section_of(get_args(annotation)[0], None) is not None:
+            annotation, metadata = get_args(annotation)[0], ()
         else:
             break
         keys.append(str(part))
-        node = node.get(part) if isinstance(node, dict) else None
+        node = entry_of(node, part)
     return Place(tuple(keys), annotation, metadata)
+
+
+def entry_of(node: object, part: str | int) -> object:
+    """What a mapping has under a key or a list in a place; None if nothing."""
+    if isinstance(node, dict):
+        return node.get(part)
+    if isinstance(node, list | tuple) and str(part).isdigit() and int(part) < len(node):
+        return node[int(part)]
+    return None
 
 
 def section_of(annotation: Any, node: object) -> type[BaseModel] | None:

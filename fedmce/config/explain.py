@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fedmce.config.describe import members, place, section_of
+from fedmce.config.describe import entry_of, members, place, section_of
 from fedmce.config.nearest import nearest
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
@@ -92,7 +92,7 @@ def _holds(node: object, part: str | int) -> bool:
 def _value_at(keys: Sequence[str], tree: object) -> object:
     node = tree
     for key in keys:
-        node = node.get(key) if isinstance(node, dict) else None
+        node = entry_of(node, key)
     return node
 
 
