@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from fedmce.config.agreement_missingness import missingness_problems
+from fedmce.config.exchange import ExchangeConfig
 from fedmce.config.explain import config_error
 from fedmce.config.names import names
 from fedmce.config.privacy_rules import asked_problems
@@ -65,7 +66,9 @@ def check_against(config: RunConfig, dataset: SitesAndModalities) -> None:
     problems += _gaps(config.missingness, {site: dataset.sites[site] for site in part if site in dataset.sites})
     problems += _subsets(config.objective, len(modalities))
     problems += _neighbours(config.model.absent, len(modalities))
-    problems += asked_problems(config.privacy, len(part) if config.scope == "sites" else 1)
+    taking_part = len(part) if config.scope == "sites" else 1
+    problems += asked_problems(config.privacy, taking_part)
+    problems += _replies(config.exchange, taking_part)
     if problems:
         raise config_error(problems, f"configuration for data set {dataset.name}")
 
@@ -102,6 +105,13 @@ def _selection(config: RunConfig, sites: list[str]) -> Iterator[str]:
         yield f"sites: {', '.join(twice)} given more than once; needed each site once"
     if not config.sites:
         yield f"sites: given none; needed at least one of {', '.join(sites)}"
+
+
+def _replies(exchange: ExchangeConfig, sites: int) -> Iterator[str]:
+    """Replies that a round waits for, against how many there can be."""
+    for key, given in (("accept_min", exchange.accept_min), ("goal", exchange.goal)):
+        if given is not None and given > sites:
+            yield f"exchange.{key}: given {given}; needed at most {sites}, as many as sites take part"
 
 
 def _neighbours(absent: str, modalities: int) -> Iterator[str]:
