@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fedmce.errors import ConfigError
+
 State = dict[str, npt.NDArray[np.float32]]
 PER_MODALITY = ("encoder", "projection", "head", "completion")
 
@@ -39,6 +41,32 @@ def state_key(name: str) -> str:
 def parameters_of(net: nn.Module) -> dict[str, nn.Parameter]:
     """The network's own parameters by the keys of a state; buffers are left out."""
     return {state_key(name): parameter for name, parameter in net.named_parameters()}
+
+
+def check_components(net: nn.Module) -> None:
+    """Hold every parameter to one component and one name, without which it would be lost or averaged twice.
+
+    Raises:
+        ConfigError: a parameter belongs to no component, to two, or has the name of another.
+    """
+    owner: dict[int, str] = {}
+    keys: set[str] = set()
+    for name, parameter in net.named_parameters(remove_duplicate=False):
+        key = state_key(name)
+        component = component_of(key)
+        if component.partition(".")[0] not in (*PER_MODALITY, "fusion") or key.endswith("/"):
+            raise ConfigError(
+                f"model: parameter {name!r} belongs to no component; needed one below {', '.join(PER_MODALITY)} "
+                "or fusion. make it part of an encoder or of the fusion"
+            )
+        if key in keys:
+            raise ConfigError(f"model: two parameters have the name {key!r}; needed one each. rename one")
+        if (other := owner.setdefault(id(parameter), component)) != component:
+            raise ConfigError(
+                f"model: parameter {name!r} of {component} is also one of {other}; needed its own in each component, "
+                "since they have other holders. build the module anew for each"
+            )
+        keys.add(key)
 
 
 def state_of(net: nn.Module) -> State:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedmce.config.baselines_central import IMPUTING
 from fedmce.models.completion import CompletionHead
+from fedmce.models.components import check_components
 from fedmce.models.encoders import ENCODERS
 from fedmce.models.fusion import FusionInput
 from fedmce.models.fusions import FUSIONS
@@ -75,6 +76,7 @@ class MultimodalNet(nn.Module):
                     self.completion[name] = CompletionHead(len(spec.names), spec.width, spec.hidden, target)
         with _stream(seed, "fusion"):
             self.fusion = fusion_class(spec)
+        check_components(self)
 
     def encode(self, batch: Batch) -> Tensor:
         """Tokens ``(rows, modalities, width)``; empty (zero) where a row lacks the modality.
