@@ -116,6 +116,27 @@ def server_up(
         up(folder, port, out, is_quiet=quiet)
 
 
+@server_app.command("status")
+def server_status(
+    folder: DIR = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Say how far the run is and how each site stands."""
+    with door(as_json):
+        from fedmce.cli.server_status import status
+
+        status(folder, as_json=as_json)
+
+
+@server_app.command("readmit")
+def server_readmit(site: SITE, folder: DIR = Path(".")) -> None:
+    """Ask a site again that was expelled, or that came back with another key; a running server hears of it."""
+    with door():
+        from fedmce.cli.server_status import readmit
+
+        readmit(folder, site)
+
+
 @server_app.command("recipes")
 def server_recipes(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the files.", show_default=False)],

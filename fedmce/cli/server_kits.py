@@ -17,7 +17,7 @@ from fedmce.kits.project_key import as_fingerprint
 from fedmce.kits.roster import read_roster
 from fedmce.kits.server_folder import ServerFolder
 
-RESTART = "`fedmce server up` takes this in when it starts: a server that runs must be started again; its run goes on."
+LIVE = "A server that runs takes this in within seconds, another one when it starts."
 
 
 def kit(
@@ -48,7 +48,7 @@ def register_key(folder: Path, public_key: Path, site: str | None) -> None:
     """Register a public key and print its fingerprint, to be compared by telephone."""
     node = register(folder, public_key, _now(), site)
     typer.echo(f"{node.site}  {node.fingerprint}")
-    typer.echo(f"Compare this with what `fedmce client keygen` printed at the site. {RESTART}")
+    typer.echo(f"Compare this with what `fedmce client keygen` printed at the site. {LIVE}")
 
 
 def revoke_keys(folder: Path, site: str, fingerprints: Sequence[str] | None) -> None:
@@ -56,7 +56,7 @@ def revoke_keys(folder: Path, site: str, fingerprints: Sequence[str] | None) -> 
     wanted = [as_fingerprint(text) for text in fingerprints] if fingerprints else None
     for node in revoke(folder, site, _now(), wanted):
         typer.echo(f"revoked   {node.fingerprint} of {node.site}")
-    typer.echo(RESTART)
+    typer.echo(LIVE)
 
 
 def renew_certificate(folder: Path, days: int | None, san: Sequence[str]) -> None:
