@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flwr.serverapp import Grid
@@ -51,11 +51,17 @@ class Waited:
         seconds: from the first message to the end.
         met: as many replies counted as were wanted, so that who is missing is not to blame.
         unanswered: ids of the messages without a reply.
+        push_s: of these seconds, handing the messages to Flower.
+        pull_s: of these, fetching and judging replies.
+        answered: seconds until a reply had been judged, by the place of its message in the list.
     """
 
     seconds: float
     met: bool
     unanswered: tuple[str, ...]
+    push_s: float = 0.0
+    pull_s: float = 0.0
+    answered: Mapping[int, float] = field(default_factory=dict)
 
 
 def collect(
@@ -78,24 +84,28 @@ def collect(
     began = clock.monotonic()
     # Flower gives a message its id when it is pushed, and none to one that it could not take.
     pushed = zip(grid.push_messages(list(messages)), messages, strict=False)  # none are back if all are too large
-    waiting = {name: message for name, message in pushed if name}
+    waiting = {name: (place, message) for place, (name, message) in enumerate(pushed) if name}
+    push_s, pull_s, answered = clock.monotonic() - began, 0.0, dict[int, float]()
     counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, FIRST_WAIT_S
     met = False
     while waiting:
-        arrived = 0
-        for message_id, message in list(waiting.items()):
+        arrived, looked = 0, clock.monotonic()
+        for message_id, (place, message) in list(waiting.items()):
             for reply in pulled(grid, message, message_id):
                 waiting.pop(reply.metadata.reply_to_message_id, None)
                 counted += take(reply)
                 arrived += 1
+                answered[place] = clock.monotonic() - began
         now = clock.monotonic()
+        pull_s += now - looked
         if not met and counted >= wanted:
             met, end = True, min(end, now + wait.grace_s)
         if not waiting or now >= end:
             break
         pause = FIRST_WAIT_S if arrived else min(2 * pause, wait.poll_s)
         clock.sleep(min(pause, max(end - now, 0.0)))
-    return Waited(clock.monotonic() - began, met or counted >= wanted, tuple(waiting))
+    seconds = clock.monotonic() - began
+    return Waited(seconds, met or counted >= wanted, tuple(waiting), push_s, pull_s, answered)
 
 
 def exchange(grid: Grid, messages: Sequence[Message], wait: Wait, clock: Clock = time) -> list[Message]:
