@@ -131,6 +131,7 @@ class RoundLoop:
         self._metric, self._register, self._clock = metric, register, clock
         self.progress = progress or Progress(Attendance(strategy.config.seed))
         self._probes, self._words, self._told = Probes(grid), words or Words(), list[Told]()
+        self._joined, self._turned_away = list[str](), list[str]()  # since the last round
         self._began, self._commit_s = clock.monotonic(), 0.0
 
     def run(self) -> None:
@@ -155,7 +156,7 @@ class RoundLoop:
     def _round(self, number: int, arrays: ArrayRecord) -> ArrayRecord:
         strategy, config, began = self._strategy, self._strategy.config, time.perf_counter()
         self._hear_operator()
-        joined = self._welcome()
+        self._welcome()
         asked = self._whom_to_ask(number)
         waited, arrays, handling_s = self._train(number, asked, arrays)
         outcome = _outcome(strategy)
@@ -175,9 +176,11 @@ class RoundLoop:
         timing["evaluate_s"] += fields["seconds"] if fields else 0.0
         timing["total_s"] = time.perf_counter() - began
         beside: dict[str, Any] = {"personal": outcome.personal} if outcome.personal else {}
-        beside |= self._attendance_fields(number, asked, joined)
+        beside |= self._attendance_fields(number, asked)
         if self._told:
             beside["operator"] = [asdict(told) for told in self._told]
+        if self._turned_away:
+            beside["turned_away"] = list(self._turned_away)
         self._record.write("round", round=number, void=outcome.void, **round_fields(outcome), **beside, timing=timing)
         _record_site_scores(self._record, outcome, strategy, number - 1, self._metric)
         if fields is not None:
@@ -190,7 +193,8 @@ class RoundLoop:
         self._keeper.after_round(strategy.state, strategy.roster, self.progress.to_json(), updates)
         self._commit_s = time.perf_counter() - recorded
         self._words.done()
-        self._told.clear()
+        for news in (self._told, self._joined, self._turned_away):
+            news.clear()
         return arrays
 
     def _train(self, number: int, asked: tuple[str, ...], arrays: ArrayRecord) -> tuple[Waited, ArrayRecord, float]:
@@ -248,16 +252,17 @@ class RoundLoop:
             self._welcome()
             self._clock.sleep(config.poll_s)
 
-    def _welcome(self) -> tuple[str, ...]:
-        """Take in nodes that have connected since; names of the sites."""
+    def _welcome(self) -> None:
+        """Take in nodes that have connected since."""
         if self._register is None or not (nodes := self._register.newcomers()):
-            return ()
+            return
         deadline = min(self._strategy.config.exchange.deadline_s, LEAST_AUTO_S)
         found = self._register.introduce(nodes, deadline)
         if found.profiles:
             profiles = self._strategy.roster.profiles | {s: p for s, p in found.profiles.items() if p.rows > 0}
             self._strategy.enrol(replace(self._strategy.roster, profiles=dict(sorted(profiles.items()))))
-        return tuple(sorted(found.profiles))
+        self._joined += sorted(found.profiles)
+        self._turned_away += sorted(found.refused.values())
 
     def _hear_probes(self) -> None:
         attendance = self.progress.attendance
@@ -278,12 +283,12 @@ class RoundLoop:
         suspects = self.progress.attendance.suspects
         self._probes.send({s: self._strategy.roster.profiles[s].node_id for s in suspects if s in self._online()})
 
-    def _attendance_fields(self, number: int, asked: tuple[str, ...], joined: tuple[str, ...]) -> dict[str, Any]:
+    def _attendance_fields(self, number: int, asked: tuple[str, ...]) -> dict[str, Any]:
         standing, roster = self.progress.attendance, self._strategy.roster.profiles
         absent = [site for site in roster if site not in asked]
         return {
             "asked": list(asked),
-            "joined": list(joined),
+            "joined": list(self._joined),
             "benched": {s: standing.of(s).bench_until for s in absent if standing.of(s).bench_until >= number},
             "suspect": list(standing.suspects),
             "expelled": [site for site in roster if standing.of(site).expelled],
