@@ -9,6 +9,7 @@ from typing import Literal
 
 import typer
 
+from fedmce.config.privacy_rules import between_sites_problems
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError
 from fedmce.kits.address import read_address, read_name
@@ -72,11 +73,8 @@ def deployed_plan(overrides: Sequence[str], *, i_know: bool = False) -> RunConfi
     from fedmce.cli.compose import load_config
 
     plan = load_config([*DEPLOYED, *overrides, *(["privacy.i_know=true"] if i_know else [])])
-    if plan.privacy.k_min < 2 and not plan.privacy.i_know:
-        raise ConfigError(
-            f"privacy.k_min: given {plan.privacy.k_min}; needed at least 2 between real sites, where a count of one is "
-            "one person. leave privacy=floors, or say --i-know if no row is anybody's"
-        )
+    if problems := list(between_sites_problems(plan.privacy)):
+        raise ConfigError("; ".join(problems))
     return plan
 
 

@@ -18,11 +18,8 @@ TELLING = ("fedmsplit", "flism", "harmony", "prototypes", "scaffold")
 def privacy_problems(config: RunConfig) -> Iterator[str]:
     """What does not go together, one message each."""
     floors = config.privacy
-    if config.engine.name == "deployed" and floors.k_min < 2 and not floors.i_know:
-        yield (
-            f"privacy.k_min: given {floors.k_min} with engine=deployed, where a count of one is one person; needed at "
-            "least 2. use privacy=floors, or say privacy.i_know=true if no row is anybody's"
-        )
+    if config.engine.name == "deployed":
+        yield from between_sites_problems(floors)
     if config.sites is not None:
         yield from asked_problems(floors, len(config.sites))
     if floors.is_open:
@@ -36,6 +33,15 @@ def privacy_problems(config: RunConfig) -> Iterator[str]:
         yield (
             f"objective: given {config.objective.name} with floors of privacy; it tells arrays beside the update, which "
             "no floor covers. needed another objective, or privacy=open"
+        )
+
+
+def between_sites_problems(floors: PrivacyConfig) -> Iterator[str]:
+    """What floors must hold between real sites: asked of a plan when it is provisioned and whenever it is run (K04)."""
+    if floors.k_min < 2 and not floors.i_know:
+        yield (
+            f"privacy.k_min: given {floors.k_min} between real sites, where a count of one is one person; needed at "
+            "least 2. use privacy=floors, or say --i-know (privacy.i_know=true) if no row is anybody's"
         )
 
 

@@ -12,7 +12,7 @@ from fedmce.objectives import SHARED
 
 @pytest.mark.parametrize("k_min", [1])
 def test_K04_counts_of_one_between_real_sites_need_a_word(k_min: int) -> None:
-    with pytest.raises(ConfigError, match=r"privacy\.k_min: given 1 with engine=deployed") as refused:
+    with pytest.raises(ConfigError, match=r"privacy\.k_min: given 1 between real sites") as refused:
         load_config(["engine=deployed", "privacy=floors", f"privacy.k_min={k_min}"])
     assert refused.value.exit_code == 2
     with pytest.raises(ConfigError, match=r"privacy\.k_min"):
