@@ -8,8 +8,11 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from fedmce.errors import IdentityError
 from fedmce.kits.address import Address
+from fedmce.kits.certificate import CertificateFacts, facts
 from fedmce.kits.clock import clock_offset, clock_problems
 from fedmce.kits.problem import Problem
 
@@ -42,7 +45,7 @@ def reach_problems(address: Address, authority: Path) -> list[Problem]:
         fix = "Check the name in kit.yaml and this machine's name service."
         return [Problem("N09", where, f"its name is not known here ({error.strerror})", fix)]
     except ssl.SSLCertVerificationError as error:
-        return [_certificate_problem(where, error, authority)]
+        return [_certificate_problem(where, error, authority, _shown_certificate(address))]
     except ssl.SSLError as error:
         return [_tls_problem(where, error)]
     except TimeoutError:
@@ -54,14 +57,27 @@ def reach_problems(address: Address, authority: Path) -> list[Problem]:
     return _clock(where, address, authority)
 
 
-def _certificate_problem(where: str, error: ssl.SSLCertVerificationError, authority: Path) -> Problem:
+def _shown_certificate(address: Address) -> CertificateFacts | None:
+    """What the server's certificate says of itself, believed in nothing; None if it cannot be had."""
+    try:
+        shown = ssl.get_server_certificate((address.host, address.port), timeout=WAIT_S)
+        return facts(x509.load_pem_x509_certificate(shown.encode()))
+    except (OSError, ValueError):
+        return None
+
+
+def _certificate_problem(
+    where: str, error: ssl.SSLCertVerificationError, authority: Path, shown: CertificateFacts | None
+) -> Problem:
     text = error.verify_message
     if error.verify_code in (9, 10):  # not yet valid, expired
         fix = "The operator renews it: fedmce server renew. If this machine's clock is wrong, set it."
-        return Problem("T04", where, f"its certificate is out of date: {text}", fix)
+        dates = f" ({shown.dates}, and it is {datetime.now(UTC):%Y-%m-%d %H:%M})" if shown else ""
+        return Problem("T04", where, f"its certificate is out of date: {text}{dates}", fix)
     if error.verify_code in (62, 64):  # host name, address
         fix = "Use a name that it is for, or the operator adds this one: fedmce server renew --san NAME."
-        return Problem("T05", where, f"its certificate is for another name: {text}", fix)
+        names = f" (it is for {', '.join(shown.names)})" if shown else ""
+        return Problem("T05", where, f"its certificate is for another name: {text}{names}", fix)
     fix = f"Compare the authority {authority} with the operator's; the kit may be another project's."
     return Problem("T03", where, f"certificate verify failed: {text}", fix)
 
