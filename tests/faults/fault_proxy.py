@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PATIENCE_S = 120.0  # longest that anything in here waits
+PATIENCE_S = 600.0  # longest that anything in here waits
 HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
 
@@ -58,10 +58,13 @@ class Exchange:
     proxy: FaultProxy
     behind: http.client.HTTPSConnection
     client: ssl.SSLSocket
+    idle_s: float = 0.0
 
     def forward(self) -> Answer:
         """Hand the call on; the answer is not sent yet."""
         headers = {k: v for k, v in self.call.headers.items() if k not in HOP}
+        if time.time() - self.call.at > 1.0 or self.idle_s > 2.0:
+            self.behind.close()  # the server ends what was silent for some seconds; http.client then connects anew
         self.behind.request(self.call.method, self.call.path, body=self.call.body or None, headers=headers)
         got = self.behind.getresponse()
         body = got.read()
@@ -81,11 +84,12 @@ Fault = Callable[[Exchange], None]
 
 @dataclass
 class Rule:
-    """A fault for calls of one name (empty: all), so many times (None: for ever)."""
+    """A fault for calls of one name (empty: all), so many times (None: for ever); ``hits`` are those that it befell."""
 
     name: str
     fault: Fault
     left: int | None
+    hits: int = 0
 
 
 class FaultProxy:
@@ -108,7 +112,7 @@ class FaultProxy:
         self._client = ssl.create_default_context(cafile=str(authority))
         self.latency_s, self.loss, self.bytes_per_s, self.transparent = 0.0, 0.0, 0, False
         self.calls: list[Call] = []
-        self._draw = random.Random(7)
+        self._draw, self._line_free = random.Random(7), 0.0
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
@@ -159,15 +163,18 @@ class FaultProxy:
         """No fault any more; what was stuck is cut, so that the site notices."""
         self._rules.clear()
         self.latency_s, self.loss, self.bytes_per_s, self.transparent = 0.0, 0.0, 0, False
+        self._line_free = 0.0
         if not self._flowing.is_set():
             self._flowing.set()
             self.cut()
         self.open()
 
-    def fault(self, name: str, fault: Fault, times: int | None = 1) -> None:
+    def fault(self, name: str, fault: Fault, times: int | None = 1) -> Rule:
         """Let this happen to the next calls of a name."""
+        rule = Rule(name, fault, times)
         with self._lock:
-            self._rules.append(Rule(name, fault, times))
+            self._rules.append(rule)
+        return rule
 
     def count(self, name: str) -> int:
         """Calls of a name so far."""
@@ -201,12 +208,14 @@ class FaultProxy:
         behind = http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=self._client)
         try:
             with tls.makefile("rb") as reader:
+                used = time.time()
                 while (call := _read_call(reader)) is not None:
                     self.calls.append(call)
                     if not self._flowing.is_set():
                         self._flowing.wait(PATIENCE_S)
                         return
-                    self._handle(Exchange(call, self, behind, tls))
+                    self._handle(Exchange(call, self, behind, tls, call.at - used))
+                    used = time.time()
         finally:
             behind.close()
             with self._lock:
@@ -225,13 +234,20 @@ class FaultProxy:
     def _slow(self, size: int) -> None:
         # What is lost below TCP is sent again after a second or so: to whoever is above, a loss is a delay.
         lost = self.loss and self._draw.random() < self.loss
-        time.sleep(self.latency_s + (1.0 if lost else 0.0) + (size / self.bytes_per_s if self.bytes_per_s else 0.0))
+        time.sleep(self.latency_s + (1.0 if lost else 0.0))
+        if not self.bytes_per_s:
+            return
+        with self._lock:  # one line for all connections
+            self._line_free = through = max(self._line_free, time.monotonic()) + size / self.bytes_per_s
+        while self.bytes_per_s and time.monotonic() < through:
+            time.sleep(0.05)
 
     def _due(self, name: str) -> Fault | None:
         with self._lock:
             for rule in self._rules:
                 if rule.name in ("", name) and (rule.left is None or rule.left > 0):
                     rule.left = None if rule.left is None else rule.left - 1
+                    rule.hits += 1
                     return rule.fault
         return None
 

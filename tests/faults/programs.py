@@ -34,7 +34,8 @@ class Program:
     ) -> None:
         self.name, self._homes, self.log_file = name, [str(home.resolve()) for home in homes], folder / f"{name}.log"
         own = {key: value for key, value in os.environ.items() if not key.startswith("FEDMCE_TEST_")}
-        own |= {"PYTHONPATH": str(INJECT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+        paths = [str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        own |= {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
         self.environment = own | environment
         self.command = list(command)
         self._one: Supervised | None = None
@@ -145,7 +146,7 @@ class Site(Program):
 
 
 def text_of(path: Path) -> str:
-    return path.readtext_of(encoding="utf-8", errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _command(process: psutil.Process) -> list[str]:
