@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.worker.place import private_folder
-from fedmce.errors import IdentityError
+from client.worker.place import Lock, private_folder
+from fedmce.errors import IdentityError, StateError
 from fedmce.folders.check import check_folder
 from fedmce.folders.demands import Demands
 from fedmce.folders.layout import SiteFile
@@ -59,11 +59,24 @@ class SiteRun:
 
         Raises:
             IdentityError: the server does not know the key.
+            StateError: another command keeps a node up from this home.
         """
         check_port_is_free("127.0.0.1", self.port, "--port")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         private_folder(self.home.resolve() / SOCKET)  # before a message finds that no worker can be there
         (self.home / "log").mkdir(mode=0o700, exist_ok=True)
+        held = Lock(self.home.resolve() / "join")  # before anything of another command is taken for left over
+        if not held.take():
+            raise StateError(
+                f"{self.home}: process {held.holder()} keeps a site up from it; needed a home for each. end that process "
+                "first, or give another folder with --home"
+            )
+        try:
+            self._stay()
+        finally:
+            held.drop()
+
+    def _stay(self) -> None:
         stop_all(None, str(self.home.resolve()))
         self._await_server()
         node = Supervised("SuperNode", self._command(), self._environment(), self.home / "log" / "supernode.log")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fedmce.errors import NetworkError
+from client.worker.place import Lock
+from fedmce.errors import NetworkError, StateError
 from fedmce.kits.problem import Problem
 from simulations.deployment import client_join
 from simulations.deployment.client_join import SiteRun
+from simulations.processes import free_port
 
 DOWN = Problem("N01", "server", "Connection refused", "Ask the operator.")
 
@@ -62,3 +65,20 @@ def test_C19_a_server_that_is_not_the_right_one_is_not_waited_for(
     with pytest.raises(NetworkError, match="certificate verify failed"):
         site([])._await_server()
     assert clock.now == began
+
+
+def test_C18_a_second_command_on_one_home_is_told_who_has_it_and_ends_nothing_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stopped(*_: object) -> None:
+        raise AssertionError("what the first command started was ended")
+
+    first = Lock(tmp_path / "home" / "join")
+    (tmp_path / "home").mkdir(mode=0o700)
+    assert first.take()
+    monkeypatch.setattr(client_join, "stop_all", stopped)
+    second = site([])
+    second.home, second.port = tmp_path / "home", free_port()
+    with pytest.raises(StateError, match=f"process {os.getpid()} keeps a site up"):
+        second.join()
+    first.drop()
