@@ -12,8 +12,10 @@ each at an address of its own where its proxy listens, so that its name, its add
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -29,11 +31,12 @@ from fedmce.cli.provision import DEPLOYED
 from fedmce.folders.exporting import export_sites
 from fedmce.record import read_record
 from server.committed.kill import VARIABLE
-from simulations.processes import MARK, free_port, free_port_block
+from simulations.processes import MARK
 from tests.faults.fault_proxy import FaultProxy
 from tests.faults.programs import NAME, Program, Site, text_of
 from tests.server.made import LACKS, MODALITIES, made_dataset, made_site
 
+PORTS = (20_000, 32_000)
 NAMES = ("ash", "birch", "cedar", "dale", "elm", "fir", "gorse", "hazel")
 ROWS = {"train": 48, "validation": 12, "test": 16}
 PATIENCE = float(os.environ.get("FEDMCE_TEST_PATIENCE", "1"))  # more than 1 on a machine that is busy otherwise
@@ -88,18 +91,18 @@ class Federation:
         names = NAMES[:sites] if isinstance(sites, int) else tuple(sites)
         self.folder, self.project, self.rounds = folder, folder / "project", rounds
         self.run = self.project / "run"
-        self.superlink = free_port_block(3)
+        self.superlink = free_ports(3)
         self._start, self._kill_at = names if start is None else tuple(start), kill_at
         (folder / "log").mkdir(parents=True)
         export_sites(folder / "sites", made_dataset(*(made_site(n, ROWS) for n in names)), names, _shown(names))
         self.plan = ["dataset=folders", f"dataset.path={folder / 'sites'}", f"rounds={rounds}", *PLAN, *overrides]
-        port = _port_of_all(len(names)) if proxied else self.superlink
+        port = free_ports(1, own_addresses(len(names))) if proxied else self.superlink
         provision = ["provision", "--sites", ",".join(names), "--out", str(self.project), "--server", f"{NAME}:{port}"]
         type_in(*provision, *self.plan)
         up = ["server", "up", "--dir", str(self.project), "--port", str(self.superlink)]
         marks = [folder, self.project / "flower"]
         self.server = Program("server", up, {MARK: str(folder.resolve())}, folder / "log", marks)
-        ports = free_port_block(2 * len(names))
+        ports = free_ports(2 * len(names))
         self.sites = {}
         for number, name in enumerate(names):
             proxy = self.make_proxy((f"127.0.1.{number + 1}", port)) if proxied else None
@@ -250,21 +253,35 @@ def _shown(names: Sequence[str]) -> dict[str, Any]:
     return shown
 
 
-def _port_of_all(sites: int) -> int:
-    """A port that is free at the address of every site, and at ::1."""
+def free_ports(count: int, hosts: Sequence[str] = ("127.0.0.1",)) -> int:
+    """The first of so many ports in a row that are free at all these addresses.
+
+    They are below those that the system gives to outgoing connections, so none of these takes one in the meantime.
+    """
     while True:
-        port, taken = free_port(), []
+        first, taken = random.randrange(*PORTS) // count * count, []
         try:
-            for host in ("::1", *(f"127.0.1.{number + 1}" for number in range(sites + 16))):
-                probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-                taken.append(probe)
-                probe.bind((host, port))
+            for host in hosts:
+                for port in range(first, first + count):
+                    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+                    taken.append(probe)
+                    probe.bind((host, port))
         except OSError as error:
-            if error.errno == 98:
-                continue
-            raise
+            if error.errno != errno.EADDRINUSE:
+                raise
         else:
-            return port
+            return first
         finally:
             for probe in taken:
                 probe.close()
+
+
+def own_addresses(sites: int) -> list[str]:
+    """Where sites find the server: one address of loopback each, and some to move to."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        more = ["::1"]
+    except OSError:
+        more = []
+    return more + [f"127.0.1.{number + 1}" for number in range(sites + 16)]
