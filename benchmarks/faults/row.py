@@ -1,0 +1,45 @@
+"""A row of the table of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["reached", "missed", "in part", "not measured"]
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        number: ``G1``.
+        what: what it is the figure of.
+        goal: in words.
+        reached: what was measured, in words; ``-`` if nothing was.
+        how: how, or what to do to measure it.
+        verdict: ``in part`` where the goal holds on fewer trials, or another machine, than it asks for.
+    """
+
+    number: str
+    what: str
+    goal: str
+    reached: str
+    how: str
+    verdict: Verdict
+
+
+def judged(holds: bool, *, whole: bool = True) -> Verdict:
+    """A miss stays one however little was tried."""
+    return "missed" if not holds else "reached" if whole else "in part"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as a document holds it."""
+    lines = ["| # | figure | goal | reached | measured how | verdict |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = (row.number, row.what, row.goal, row.reached, row.how, row.verdict)
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
