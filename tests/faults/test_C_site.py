@@ -59,3 +59,18 @@ def test_C13_what_no_row_trained_got_no_gradient_rather_than_one_of_zero(
     assert all(np.array_equal(said.trained[key], part[key]) for key in blood)
     assert said.numbers["rows.encoder.blood"] == 0
     assert any(not np.array_equal(said.trained[key], part[key]) for key in part if key.startswith("encoder.image"))
+
+
+@pytest.mark.parametrize("method", ["fedmce", "modality_dropout"])
+def test_C14_a_modality_on_validation_rows_alone_is_neither_trained_nor_released(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    site = made_site("ash")
+    site = without_blood(np.flatnonzero(site.split != "validation"))
+    assert site.available[site.split == "validation", 2].any()
+    said, part = trained(monkeypatch, made_dataset(site), method=method)
+    blood = [key for key in part if key.startswith(("encoder.blood", "head.blood", "completion.blood"))]
+    assert blood
+    assert all(np.array_equal(said.trained[key], part[key]) for key in blood)
+    assert said.numbers["rows.encoder.blood"] == 0
+    assert said.numbers["rows.encoder.image"] > 0
