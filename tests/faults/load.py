@@ -89,8 +89,10 @@ def mark(times: list[float]) -> None:
 
 def misbehaving(site: str, number: int, kind: str) -> Act:
     """What a site does in the soak: in one of five rounds it is silent, late, fails, or sends NaN."""
+    if kind != "train":
+        return Act()
     draw = np.random.default_rng([number, *site.encode()])
-    if kind != "train" or draw.random() > FAULTY:
+    if draw.random() > FAULTY:
         return Act()
     acts = [Act(after_s=None), Act(after_s=1e4), Act(error=2), Act(error=5), Act(change=_spoilt), Act(after_s=30.0)]
     return acts[int(draw.integers(len(acts)))]
