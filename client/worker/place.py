@@ -28,10 +28,7 @@ def private_folder(path: Path) -> None:
     Raises:
         StateError: the path is too long for a socket, or the folder is open to others or somebody else's.
     """
-    if len(os.fsencode(path)) > LONGEST:
-        raise StateError(
-            f"worker socket {path}: {len(os.fsencode(path))} bytes; needed at most {LONGEST}. use a shorter path"
-        )
+    check_length(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = path.parent.stat()
     if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
@@ -39,6 +36,16 @@ def private_folder(path: Path) -> None:
             f"{path.parent}: mode {stat.S_IMODE(about.st_mode):o} of user {about.st_uid}; needed 700 of user {os.geteuid()}. "
             f"chmod 700 {path.parent}"
         )
+
+
+def check_length(path: Path) -> None:
+    """Refuse a socket's path that no system takes, before anything is made.
+
+    Raises:
+        StateError: it is too long.
+    """
+    if (size := len(os.fsencode(path))) > LONGEST:
+        raise StateError(f"worker socket {path}: {size} bytes; needed at most {LONGEST}. use a shorter path")
 
 
 class Lock:

@@ -304,7 +304,8 @@ def doctor(
     data: Annotated[Path | None, typer.Option("--data", help="Site folder.", show_default=False)] = None,
     home: Annotated[Path | None, typer.Option("--home", help="Home of a site.", show_default=False)] = None,
     port: Annotated[
-        int | None, typer.Option(help="As for `server up` (8000) or `client join` (9094).", show_default=False)
+        int | None,
+        typer.Option(min=1, max=65533, help="As for `server up` (8000) or `client join` (9094).", show_default=False),
     ] = None,
     outside: Annotated[
         str | None, typer.Option("--outside", help="HOST:PORT to be tried as a stranger.", show_default=False)

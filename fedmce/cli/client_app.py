@@ -96,12 +96,14 @@ def client_worker(
         Path, typer.Option("--socket", help="Unix socket, in a folder of mode 0700.", show_default=False)
     ],
     memory_gib: Annotated[
-        float | None, typer.Option(help="Most memory that a training may take; default no limit.", show_default=False)
+        float | None,
+        typer.Option(min=0.1, help="Most memory that a training may take; default no limit.", show_default=False),
     ] = None,
     idle_s: Annotated[
-        float | None, typer.Option(help="End after so long without a message; default never.", show_default=False)
+        float | None,
+        typer.Option(min=0, help="End after so long without a message; default never.", show_default=False),
     ] = None,
-    wait_s: Annotated[float, typer.Option(help="Wait for another worker on the socket to end.")] = 0.0,
+    wait_s: Annotated[float, typer.Option(min=0, help="Wait for another worker on the socket to end.")] = 0.0,
     with_parent: Annotated[bool, typer.Option("--with-parent", help="End when the starting process does.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Only say how the worker there is, as JSON.")] = False,
 ) -> None:

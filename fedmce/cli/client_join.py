@@ -48,7 +48,9 @@ def _say(line: str) -> None:
 def recipes(kit: Path, data: Path, home: Path, out: Path) -> None:
     """Write a systemd unit and a Compose file for a site."""
     use_app()
+    from fedmce.folders.layout import SiteFile
     from simulations.deployment.recipes import write_site_recipes
 
-    for path in write_site_recipes(kit, verify_kit(kit).file, data, home, out):
+    checked = verify_kit(kit, site=SiteFile.read(data).site)
+    for path in write_site_recipes(kit, checked.file, data, home, out):
         typer.echo(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from fedmce._paths import use_app
+from fedmce.cli.provision import deployed_plan
 from fedmce.cli.run import sigterm_as_interrupt
 from fedmce.errors import ConfigError
 
@@ -22,8 +23,9 @@ def deploy_demo(out: Path, rounds: int, overrides: Sequence[str], *, with_proxy:
     use_app()
     from simulations.deployment.demo import Demo, run_demo
 
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"out: given {out}, which is not empty; needed a new or empty folder")
+    deployed_plan(overrides)  # refuses what is wrong before anything is made
     with sigterm_as_interrupt():
         found = run_demo(Demo(out, rounds, with_proxy, tuple(overrides)), lambda line: typer.echo(line, err=True))
     typer.echo(f"deployed   {found.deployed / 'report.html'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,9 +13,23 @@ from pathlib import Path
 import typer
 
 from fedmce import __version__
-from fedmce.errors import FedMCEError
+from fedmce.errors import ConfigError, FedMCEError, StateError
 
 INTERRUPTED, TERMINATED = 130, 143
+# A path that was given and cannot be used is no bug of ours; a full or broken disk is a fault of the folder.
+PATHS = dict.fromkeys(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    ),
+    ConfigError.exit_code,
+) | dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO), StateError.exit_code)
 
 
 class Terminated(KeyboardInterrupt):
@@ -59,6 +74,10 @@ def door(as_json: bool = False) -> Iterator[Door]:
         raise out.leave("interrupted", _state(out), code) from None
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
         raise
+    except OSError as error:
+        if error.filename is None or error.errno not in PATHS:
+            raise out.leave("error", _bug(out, error), 1) from None
+        raise out.leave("error", _path(error), PATHS[error.errno]) from None
     except Exception as error:
         raise out.leave("error", _bug(out, error), 1) from None
 
@@ -74,6 +93,13 @@ def _state(out: Door) -> str:
     if out.rounds_done is None or out.folder is None or not out.folder.is_dir():
         return "before the first round; nothing was recorded"
     return f"{out.rounds_done} round(s) done; the record up to there is in {out.folder}"
+
+
+def _path(error: OSError) -> str:
+    paths = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    return (
+        f"{paths}: {error.strerror}; needed a path that can be used so. check what was given, its folder and its rights"
+    )
 
 
 def _bug(out: Door, error: Exception) -> str:

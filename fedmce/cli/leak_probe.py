@@ -32,6 +32,8 @@ def probe(rows: str, noise: str, seeds: int, device: str, out: Path | None, *, a
 
     floors = load_config(["privacy=floors"]).privacy
     wanted = Probe(_counts(rows), _spreads(noise), seeds, floors, _device(device))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of work, not after
     result = run_probe(wanted, lambda text: typer.echo(f"{text} ...", err=True))
     if as_json:
         print_json(result.to_json())
@@ -40,7 +42,6 @@ def probe(rows: str, noise: str, seeds: int, device: str, out: Path | None, *, a
     if out is not None:
         from fedmce.report.leaks import draw_leaks
 
-        out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result.to_json(), indent=1) + "\n"
         (out / "leak_probe.json").write_text(text, encoding="utf-8")
         draw_leaks(result.to_json(), out / "leak_probe.png")
@@ -51,6 +52,8 @@ def probe(rows: str, noise: str, seeds: int, device: str, out: Path | None, *, a
 def _device(name: str) -> str:
     from fedmce.training import pick_device
 
+    if name not in ("cpu", "cuda", "auto"):
+        raise ConfigError(f"device: given {name!r}; needed cpu, cuda or auto")
     return str(pick_device(name))
 
 

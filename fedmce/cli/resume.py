@@ -67,6 +67,8 @@ def resume(overrides: Sequence[str], out: Door, *, is_quiet: bool = False, accep
 
 def _folder(overrides: Sequence[str]) -> Path:
     given = [text.removeprefix(KEY) for text in overrides if text.startswith(KEY)]
+    if not given:
+        raise ConfigError("--accept-rollback: given without resume=RUN; needed the run folder to go on with")
     folder = Path(given[-1]).expanduser()
     if len(given) > 1 or not (folder / "config.yaml").is_file():
         raise ConfigError(f"resume: given {', '.join(given) or 'nothing'}; needed one run folder, with its config.yaml")

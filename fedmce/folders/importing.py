@@ -17,7 +17,7 @@ from fedmce.errors import DataError
 from fedmce.folders.importing_parts import ArraySource, array_part, table_part
 from fedmce.folders.layout import FolderModality, FolderTask, SiteFile
 from fedmce.folders.table import Column, class_numbers, read_columns
-from fedmce.folders.write import IN_TABLE, Part, new_folder, write_folder
+from fedmce.folders.write import IN_TABLE, Part, check_new, write_folder
 from fedmce.streams import generator
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "dev": "val", "test": "test"}
@@ -103,11 +103,13 @@ def import_site(out: Path, wanted: Wanted) -> Made:
     """
     if not (wanted.tables or wanted.arrays):
         raise DataError(f"site {wanted.site}: neither a table nor an array given; needed at least one modality")
-    out = new_folder(out)
+    out = check_new(out)  # made when all that goes into it was read
     notes: list[str] = []
     columns = {name: _read(path) for name, path in wanted.tables.items()}
     rows = _rows(wanted, columns, notes)
     classes = wanted.classes or _classes(rows.targets, notes)
+    if wanted.metric == "auc_within_sites" and len(classes) != 2:
+        raise DataError(f"metric: auc_within_sites is of two classes; given {len(classes)} ({', '.join(classes)})")
     numbers = class_numbers(rows.targets, classes, f"column {wanted.target!r}")
     split = _split(wanted, rows, numbers)
     found: dict[str, tuple[Part, FolderModality]] = {}

@@ -52,6 +52,8 @@ def init_folder(out: Path, site: str, modalities: Sequence[str], classes: Sequen
     lines = [_line(text) for text in modalities]
     text = TEXT.format(site=_quoted(site), classes=_quoted(list(classes)), modalities="\n".join(lines))
     names = list(SiteFile.from_tree(yaml.safe_load(text), SITE_FILE).modalities)
+    if len(names) < len(lines):
+        raise ConfigError("--modality: a name is given twice; needed each modality once")
     out = new_folder(out)
     (out / FEATURES).mkdir()
     (out / SITE_FILE).write_text(text, encoding="utf-8")

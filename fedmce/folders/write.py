@@ -40,8 +40,8 @@ class Part:
     values: npt.NDArray[Any]
 
 
-def new_folder(folder: Path) -> Path:
-    """The folder, made if it was not there.
+def check_new(folder: Path) -> Path:
+    """Refuse a folder that cannot be a new one; nothing is made.
 
     Raises:
         ConfigError: it is a file, or holds something: nothing is ever written over.
@@ -49,6 +49,16 @@ def new_folder(folder: Path) -> Path:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there and not empty; needed a new or empty folder. nothing was written")
+    return folder
+
+
+def new_folder(folder: Path) -> Path:
+    """The folder, made if it was not there.
+
+    Raises:
+        ConfigError: it is a file, or holds something.
+    """
+    folder = check_new(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a site's data are nobody else's business
     return folder
 

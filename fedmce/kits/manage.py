@@ -18,7 +18,7 @@ from fedmce.kits.issue_kit import Wanted, add_kit
 from fedmce.kits.keys import read_public_key
 from fedmce.kits.private_files import locked, replace_private
 from fedmce.kits.project_key import read_project_key
-from fedmce.kits.provision import LONGEST, site_problems
+from fedmce.kits.provision import LONGEST, MOST_ROWS, site_problems
 from fedmce.kits.roster import Node, RosterSite, read_roster, with_node, without_nodes, write_roster
 from fedmce.kits.server_folder import ServerFile, ServerFolder, read_server
 
@@ -71,6 +71,8 @@ def make_kit(path: Path, request: KitRequest, now: datetime) -> Path:
             roster = roster.model_copy(update={"sites": roster.sites | {request.site: RosterSite()}})
         roster.check_known(request.site)
         if request.max_rows is not None:
+            if not 1 <= request.max_rows <= MOST_ROWS:
+                raise ConfigError(f"max-rows: given {request.max_rows}; needed 1 to {MOST_ROWS}")
             limited = roster.sites[request.site].model_copy(update={"max_rows": request.max_rows})
             roster = roster.model_copy(update={"sites": roster.sites | {request.site: limited}})
         if request.public_key is not None:

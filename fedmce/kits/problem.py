@@ -40,7 +40,7 @@ def refuse(problems: Sequence[Problem], source: str) -> None:
     Raises:
         IdentityError: every such problem in one message; alone on its line, or counted and listed.
     """
-    found = [str(problem) for problem in problems if not problem.is_warning]
+    found = list(dict.fromkeys(str(problem) for problem in problems if not problem.is_warning))
     if len(found) == 1:
         raise IdentityError(found[0])
     if found:

@@ -32,7 +32,7 @@ from fedmce.kits.roster import Roster, RosterSite, write_roster
 from fedmce.kits.server_folder import SECRET_BYTES, ServerFile, ServerFolder
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # the hop from the proxy to Flower's server is TLS too
-LONGEST = 3650  # days
+LONGEST, MOST_ROWS = 3650, 10**9  # days, rows that a limit may name
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,11 @@ def check_request(request: Request) -> None:
     """
     problems = site_problems(request.sites)
     problems += [f"max-rows: {site!r} is none of the sites" for site in request.max_rows if site not in request.sites]
-    problems += [f"max-rows: given {n} for {site}; needed at least 1" for site, n in request.max_rows.items() if n < 1]
+    problems += [
+        f"max-rows: given {n} for {site}; needed 1 to {MOST_ROWS}"
+        for site, n in request.max_rows.items()
+        if not 1 <= n <= MOST_ROWS
+    ]
     if not 1 <= request.days <= LONGEST:
         problems.append(f"days: given {request.days}; needed 1 to {LONGEST}")
     if problems:

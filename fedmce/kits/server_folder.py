@@ -153,7 +153,7 @@ def read_server(path: Path) -> tuple[ServerFolder, ServerFile]:
     except ValidationError as error:
         told = "; ".join(message for _, message in explain(error, tree, ServerFile))
     except (ValueError, yaml.YAMLError) as error:
-        told = str(error)
+        told = " ".join(str(error).split())
     raise IdentityError(f"{folder.file}: {told}; {needed}. restore it from a copy")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.worker.place import Lock, private_folder
+from client.worker.place import Lock, check_length, private_folder
 from fedmce.errors import IdentityError, StateError
 from fedmce.folders.check import check_folder
 from fedmce.folders.demands import Demands
@@ -59,12 +59,12 @@ class SiteRun:
 
         Raises:
             IdentityError: the server does not know the key.
-            StateError: another command keeps a node up from this home.
+            NetworkError: a port is taken.
+            StateError: the home cannot be made, or another command keeps a node up from it.
         """
-        check_port_is_free("127.0.0.1", self.port, "--port")
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private_folder(self.home.resolve() / SOCKET)  # before a message finds that no worker can be there
-        (self.home / "log").mkdir(mode=0o700, exist_ok=True)
+        for port in (self.port, self.port + 1):
+            check_port_is_free("127.0.0.1", port, "--port")
+        self._make_home()
         held = Lock(self.home.resolve() / "join")  # before anything of another command is taken for left over
         if not held.take():
             raise StateError(
@@ -92,6 +92,24 @@ class SiteRun:
             node.stop()
             stop_all(None, str(self.home.resolve()))
 
+    def _make_home(self) -> None:
+        """The folder of what the site keeps, before a message finds that nothing can be kept there.
+
+        Raises:
+            StateError: it cannot be made, is open to others, or its path is too long for a socket.
+        """
+        socket = self.home.resolve() / SOCKET
+        check_length(socket)
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.home / "log").mkdir(mode=0o700, exist_ok=True)
+            private_folder(socket)
+        except OSError as error:
+            raise StateError(
+                f"home: given {self.home}, and {error.strerror}; needed a folder that can be made and written. give another "
+                "with --home"
+            ) from None
+
     def _watch(self, node: Supervised, said: str) -> None:
         """Keep the node, and give up when the server goes on refusing its key.
 
@@ -101,7 +119,10 @@ class SiteRun:
         if REFUSED in said:
             if not self._refused_since:
                 self._refused_since = time.monotonic()
-                self.say(f"{self._refusal()}. trying again for {self.patience_s:.0f} s")
+                self.say(
+                    f"the server does not take the key {self._fingerprint()} so far: it registers keys while it starts. "
+                    f"trying again for {self.patience_s:.0f} s"
+                )
             self._is_refused = True
             node.stop()  # it would end by itself, a quarter of a minute and a trace later
         if self._is_refused and time.monotonic() - self._refused_since > self.patience_s:
@@ -118,11 +139,13 @@ class SiteRun:
             self._is_refused = False
 
     def _refusal(self) -> str:
-        key = read_node_key(self.kit.node_key).fingerprint
         return (
-            f"site {self.kit.file.site}: the server refuses the key {key}: it is not registered, or another node uses it "
-            "(a copy of this kit; a node that was killed counts for a minute and a half)"
+            f"site {self.kit.file.site}: the server refuses the key {self._fingerprint()}: it is not registered, or another "
+            "node uses it (a copy of this kit; a node that was killed counts for a minute and a half)"
         )
+
+    def _fingerprint(self) -> str:
+        return read_node_key(self.kit.node_key).fingerprint
 
     def _await_server(self) -> None:
         """A server that is down is waited for; one that is not the right one is not."""

@@ -37,10 +37,16 @@ def reach_problems(address: Address, authority: Path) -> list[Problem]:
     """
     where = f"server {address}"
     try:
-        with socket.create_connection((address.host, address.port), timeout=WAIT_S) as plain:
-            context = ssl.create_default_context(cafile=str(authority))
-            with context.wrap_socket(plain, server_hostname=address.host):
-                pass
+        context = ssl.create_default_context(cafile=str(authority))
+    except OSError as error:  # also what is no certificate
+        what = f"cannot be read as a certificate ({error.strerror or error.args[0]})"
+        return [Problem("T03", str(authority), what, "Give ca.crt of the server's folder or of a kit.")]
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=WAIT_S) as plain,
+            context.wrap_socket(plain, server_hostname=address.host),
+        ):
+            pass
     except socket.gaierror as error:
         fix = "Check the name in kit.yaml and this machine's name service."
         return [Problem("N09", where, f"its name is not known here ({error.strerror})", fix)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmce._paths import app_root
+from fedmce.config.load import config_from_tree
 from fedmce.config.privacy_rules import privacy_warnings
 from fedmce.config.schema import RunConfig
 from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
@@ -100,35 +101,40 @@ class ServerRun:
             StoppedError: too many restarts without a further round.
         """
         refuse(server_problems(self.folder.path), f"server folder {self.folder.path}")
-        config = self._prepared()
         if (self.run_folder / "result.json").is_file():
             self.say(f"the run has finished already; its result is in {self.run_folder}")
             return self.run_folder
-        for port, option in ((self.ports.superlink, "--port"), (self.ports.superlink_health, "--port")):
-            check_port_is_free("127.0.0.1", port, option)
+        config = self._config()
+        for port in (self.ports.superlink, self.ports.superlink_health, self.ports.executor_health):
+            check_port_is_free("127.0.0.1", port, "--port")
         held = Lock(self.folder.path)  # before anything of another server on this folder is taken for left over
         try:
+            self._prepare(config)
             with self._flower() as (environment, programs):
                 self._run_to_the_end(config, environment, programs)
         finally:
             held.release()
         return self.run_folder
 
-    def _prepared(self) -> RunConfig:
-        """Write the plan as the configuration of the run; an earlier one must be the same."""
+    def _config(self) -> RunConfig:
+        """The plan as the configuration of the run.
+
+        Raises:
+            ConfigError: a plan that cannot be run between real sites.
+        """
         plan = read_plan(self.folder)
-        config = plan.model_copy(
-            update={
-                "engine": plan.engine.model_copy(update={"name": "deployed"}),
-                "out": str(self.run_folder.resolve()),
-                "sites": plan.sites or tuple(sorted(read_roster(self.folder).sites)),
-            }
-        )
+        tree = plan.model_dump(mode="json") | {
+            "out": str(self.run_folder.resolve()),
+            "sites": plan.sites or sorted(read_roster(self.folder).sites),
+        }
+        tree["engine"]["name"] = "deployed"
+        return config_from_tree(tree, f"plan {self.folder.plan}")
+
+    def _prepare(self, config: RunConfig) -> None:
         self.run_folder.mkdir(mode=0o700, exist_ok=True)
         write_config(config, self.run_folder)
         for warning in privacy_warnings(config):
             self.say(f"warning: {warning}")
-        return config
 
     @contextmanager
     def _flower(self) -> Iterator[tuple[dict[str, str], tuple[Supervised, Supervised]]]:
