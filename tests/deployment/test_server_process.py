@@ -1,0 +1,134 @@
+"""What a supervisor takes for dead, for alive and for another's; keys that come and go while it looks on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedmce.errors import RunError
+from fedmce.kits.keys import make_node_key
+from fedmce.kits.manage import register, revoke
+from fedmce.kits.server_folder import ServerFolder
+from server.committed.lock import HeldError, Lock
+from server.operator_word import Told, Words
+from simulations.deployment import registration, server_up
+from simulations.deployment.registration import Registration
+from simulations.deployment.server_process import SILENT_S, ServerProcess
+from simulations.deployment.server_up import Ports, ServerRun
+from simulations.processes import free_port_block, runs
+from tests.kits.made import LATER, project
+
+
+def beat(folder: Path, pid: int) -> Path:
+    path = folder / "heartbeat.json"
+    path.write_text(json.dumps({"pid": pid}))
+    return path
+
+
+def test_S01_a_process_that_died_and_that_nobody_has_asked_after_is_gone(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    beat(tmp_path, child.pid)
+    server = ServerProcess(tmp_path)
+    assert server.what_became_of_it() is None
+    child.kill()
+    end = time.monotonic() + 60
+    while runs(child.pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert server.what_became_of_it() == "its process is gone"  # though it still has a number
+    began = time.monotonic()
+    server.end()
+    assert time.monotonic() - began < 8  # nobody waits for the dead
+    assert server.pid is None
+    child.wait()
+
+
+def test_S01_a_process_that_gives_no_sign_of_life_is_started_again(tmp_path: Path) -> None:
+    path = beat(tmp_path, os.getpid())
+    assert ServerProcess(tmp_path).what_became_of_it() is None
+    old = time.time() - SILENT_S - 1
+    os.utime(path, (old, old))
+    assert "no heartbeat" in str(ServerProcess(tmp_path).what_became_of_it())
+
+
+def test_S17_a_run_that_another_server_works_on_is_not_begun_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    ServerProcess(tmp_path).end()
+    held = Lock(state)
+    with pytest.raises(HeldError, match=f"process {os.getpid()} on"):
+        ServerProcess(tmp_path).end()
+    held.release()
+    ServerProcess(tmp_path).end()
+
+
+def test_S17_a_second_server_on_the_folder_ends_nothing_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("what the first server started was ended")
+
+    monkeypatch.setattr(server_up, "stop_all", touched)
+    monkeypatch.setattr(server_up, "refuse", lambda *_: None)
+    monkeypatch.setattr(server_up, "check_port_is_free", lambda *_: None)
+    monkeypatch.setattr(ServerRun, "_config", lambda self: None)
+    folder = project(tmp_path / "server")
+    first = Lock(folder.path)
+    port = free_port_block(3)
+    with pytest.raises(HeldError, match=f"process {os.getpid()} on") as caught:
+        ServerRun(folder, Ports(port, port + 1, port + 2), lambda row: None, lambda line: None).up()
+    assert caught.value.exit_code == 5
+    first.release()
+
+
+class Flower:
+    """Answers as ``flwr`` does."""
+
+    def __init__(self, folder: ServerFolder) -> None:
+        (folder.path / "superlink.db").touch()
+        self.asked: list[str] = []
+        self.is_down = False
+
+    def __call__(self, arguments: list[str], _: Any) -> dict[str, Any]:
+        if self.is_down:
+            raise RunError("flwr supernode: no answer")
+        verb = arguments[1]
+        self.asked.append(f"{verb} {arguments[-1] if verb == 'register' else arguments[2]}")
+        return {"node-id": str(len(self.asked))}
+
+
+def test_T07_keys_are_registered_and_revoked_while_the_server_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path / "server")
+    flower, said, run = Flower(folder), list[str](), folder.path / "run"
+    run.mkdir()
+    monkeypatch.setattr(registration, "flwr", flower)
+    keys = Registration(folder, run, said.append)
+    keys.bring({})
+    assert flower.asked == ["register north", "register south"]
+    keys.follow({})
+    assert len(flower.asked) == 2
+    make_node_key(tmp_path / "second")
+    register(folder.path, tmp_path / "second" / "node.pub", LATER, "north")
+    keys.follow({})
+    assert flower.asked[2:] == ["register north"]
+    old = json.loads(folder.roster.read_text())["nodes"][0]["fingerprint"]
+    revoke(folder.path, "north", LATER, [old])
+    flower.is_down = True
+    keys.follow({})
+    assert "could not be brought to Flower yet" in said[-1]
+    flower.is_down, keys._not_before = False, 0.0
+    keys.follow({})
+    assert flower.asked[3:] == ["unregister 1"]
+    assert Words(run).hear() == ()  # it has another key
+    revoke(folder.path, "south", LATER)
+    keys.follow({})
+    assert flower.asked[4:] == ["unregister 2"]
+    assert Words(run).hear() == (Told("revoke", "south"),)
