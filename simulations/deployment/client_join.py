@@ -24,6 +24,7 @@ from simulations.processes import MARK, Supervised, check_port_is_free, program,
 
 SOCKET = "worker/sock"  # of the site worker, in the site's home; its folder is for the owner alone
 LOOK_S, SAY_EVERY_S, MOST_FRESH = 1.0, 60.0, 1_000_000
+ADMITTED = "SuperNode ID:"  # Flower's word for a key that the server knows
 REFUSED = "Failed to activate SuperNode"  # Flower's word for a key that is not registered, or held by a killed node
 # The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
 # keys one by one: only a refusal that lasts is meant.
@@ -116,6 +117,8 @@ class SiteRun:
         Raises:
             IdentityError: it does.
         """
+        if ADMITTED in said:
+            self.say(f"the server has let {self.kit.file.site} in; log: {node.log}")
         if REFUSED in said:
             if not self._refused_since:
                 self._refused_since = time.monotonic()

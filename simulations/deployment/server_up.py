@@ -111,6 +111,8 @@ class ServerRun:
         try:
             self._prepare(config)
             with self._flower() as (environment, programs):
+                sites = ", ".join(config.sites or ())
+                self.say(f"the server is up at {self.address} and takes in {sites}; logs: {self.folder.path / 'log'}")
                 self._run_to_the_end(config, environment, programs)
         finally:
             held.release()
