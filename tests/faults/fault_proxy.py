@@ -106,7 +106,7 @@ class FaultProxy:
     def __init__(
         self, listen: tuple[str, int], upstream: tuple[str, int], certificate: Path, key: Path, authority: Path
     ) -> None:
-        self.address, self.upstream = listen, upstream
+        self.address, self.upstream, self.authority = listen, upstream, authority
         self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server.load_cert_chain(certificate, key)
         self._client = ssl.create_default_context(cafile=str(authority))
