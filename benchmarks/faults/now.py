@@ -132,8 +132,8 @@ def liar() -> list[Row]:
     server = shares(3, config(**BOUNDED, aggregation__claims__cap_self=2.0), claims=claims(3))
     own = shares(3, config(**BOUNDED), claims=claims(3))
     reached = f"{server:.1f} % (self claims {own:.1f} %)"
-    holds = server <= 48.4 and own <= 38.5
-    goal, how = "<= 48 % (self claims 38 %)", "claims of ten times as much; honest 33.3 %"
+    holds = round(server) <= 48 and round(own) <= 38
+    goal, how = "<= 48 % (self claims 38 %)", "claims of ten times as much, to the per cent; honest 33 %"
     return [Row("G11", "share that one liar gets of 3 equal holders", goal, reached, how, judged(holds))]
 
 

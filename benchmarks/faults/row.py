@@ -8,6 +8,16 @@ from typing import Literal
 
 Verdict = Literal["reached", "missed", "in part", "not measured"]
 NONE = "-"
+HEAD = """# Figures of the fault suite
+
+Written by `python -m benchmarks.faults --out docs/figures-faults.md`; nothing in the table is typed in. What takes seconds is
+measured when the command runs, in CPU time where seconds are told. `--long` adds the soak and the larger samples.
+Figures of real processes come from runs that were made before: `make faults ARGS="--junitxml runs/faults.xml"` (tests
+note numbers with pytest's `record_property("G7", seconds)`), several of them for flakes, and `python -m
+benchmarks.deployed_rounds --sites 8 --rounds 100 --json runs/deployed_rounds.json`. *In part*: the goal holds on fewer trials than it asks
+for, or a test holds it to a limit without telling the number. Cases: [faults.md](faults.md).
+
+"""
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,11 @@ def judged(holds: bool, *, whole: bool = True) -> Verdict:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as a document holds it."""
-    lines = ["| # | figure | goal | reached | measured how | verdict |", "|---|---|---|---|---|---|"]
+    """The document of the figures."""
+    lines = [HEAD.rstrip("\n"), ""] + [
+        "| # | figure | goal | reached | measured how | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         cells = (row.number, row.what, row.goal, row.reached, row.how, row.verdict)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")

@@ -33,7 +33,7 @@ def test_cheap_rows_are_measured_and_reach_their_goals(tmp_path: Path, capsys: p
     out = tmp_path / "figures.md"
     cheap = ["G1", "G2", "G8", "G9", "G11", "G22"]
     assert command.main([*cheap, "--out", str(out)]) == 0
-    rows = out.read_text().splitlines()[2:]
+    rows = [line for line in out.read_text().splitlines() if line.startswith("| G")]
     assert [row.split(" | ")[0].strip("| ") for row in rows] == cheap
     assert all(row.endswith("| reached |") for row in rows)
     assert "0 of 42" in rows[0]
@@ -101,6 +101,6 @@ def test_every_figure_has_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = {name for names in now.QUICK for name in names.split()}
     beside = {"G4", "G5", "G12", "G13", "G19", "G7", "G10", "G14", "G15", "G23", "G21"}
     assert ways | beside == set(command.NUMBERS)
-    assert markdown([Row("G1", "a|b", "0", "0", "c", "reached")]).count("|") == 21
+    assert markdown([Row("G1", "a|b", "0", "0", "c", "reached")]).endswith("| G1 | a/b | 0 | 0 | c | reached |\n")
     with pytest.raises(SystemExit):
         command.main(["G99"])
