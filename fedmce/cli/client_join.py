@@ -29,7 +29,7 @@ def join(
         KeyboardInterrupt: Ctrl-C; SIGTERM ends the command with code 0, as a service should.
     """
     use_app()
-    from fedmce.cli.door import Terminated
+    from fedmce.cli.door import INTERRUPTED, Terminated
     from simulations.deployment.client_join import open_site
 
     with lasting_output(), sigterm_as_interrupt():
@@ -39,6 +39,9 @@ def join(
             site.join()
         except Terminated:
             typer.echo("left", err=True)
+        except KeyboardInterrupt:
+            typer.echo("left", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _say(line: str) -> None:
