@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -37,6 +38,7 @@ switch_off_side_effects()
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.app.message.message import make_message  # noqa: E402 - private
 from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError  # noqa: E402 - private
+from flwr.supercore.inflatable.inflatable_utils import pull_objects  # noqa: E402 - private
 from flwr.supercore.run import Run  # noqa: E402 - private
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402 - private
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: E402 - Flower's wire format
@@ -120,6 +122,20 @@ def pulled(grid: Any, message: Message, message_id: str) -> list[Message]:
     return [
         reply if fits else Message(RecordDict(), reply_to=message) for reply, fits in zip(found, answers, strict=True)
     ]
+
+
+def may_stall(grid: Any) -> bool:
+    """A pull from this grid waits for what a sender has announced and not yet uploaded."""
+    module = sys.modules.get("flwr.superlink.grid.http_grid")  # private; loaded wherever there is such a grid
+    return module is not None and isinstance(grid, module.HttpGrid)
+
+
+def limit_pulls(seconds: float) -> None:
+    """Let Flower give up a reply of which parts are missing after so long, in place of two hours."""
+    defaults = pull_objects.__kwdefaults__
+    if "max_time" not in defaults:
+        raise RuntimeError("flwr: pull_objects takes no max_time; needed flwr 1.41")
+    defaults["max_time"] = seconds
 
 
 def as_received(message: Message, message_id: str) -> Message:
@@ -319,6 +335,8 @@ __all__ = [
     "decode",
     "encode",
     "identity",
+    "limit_pulls",
+    "may_stall",
     "npy_header",
     "pack",
     "pack_records",

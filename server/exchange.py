@@ -9,7 +9,8 @@ from typing import Protocol
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import Message, pulled
+from fedmce.flower_compat import Message
+from server.pulling import Pulls
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 0.5
 
@@ -87,11 +88,11 @@ def collect(
     waiting = {name: (place, message) for place, (name, message) in enumerate(pushed) if name}
     push_s, pull_s, answered = clock.monotonic() - began, 0.0, dict[int, float]()
     counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, FIRST_WAIT_S
-    met = False
+    pulls, met = Pulls(grid, wait.deadline_s), False
     while waiting:
         arrived, looked = 0, clock.monotonic()
         for message_id, (place, message) in list(waiting.items()):
-            for reply in pulled(grid, message, message_id):
+            for reply in pulls.look(message, message_id, end - clock.monotonic()):
                 waiting.pop(reply.metadata.reply_to_message_id, None)
                 counted += take(reply)
                 arrived += 1
