@@ -228,9 +228,16 @@ class ServerRun:
                     f"in {self.run_folder}. see {self.folder.path / 'log'}, mend it, and run `fedmce server up` again"
                 )
             self.say(f"the run ended ({how}); going on after round {done}")
-            self._await_ready(programs[0])
-            if not programs[1].is_alive:
-                programs[1].start()
+            self._revive(*programs)
+
+    def _revive(self, superlink: Supervised, executor: Supervised) -> None:
+        """Both again where they ended: whoever killed the server's process may have killed them too."""
+        if not superlink.is_alive:
+            superlink.start()
+            executor.stop()
+        self._await_ready(superlink)
+        if not executor.is_alive:
+            executor.start()
 
     def _submit(self, environment: dict[str, str]) -> str:
         path, out = (self.run_folder / "config.yaml").resolve(), self.run_folder.resolve()
