@@ -43,6 +43,12 @@ class Wait:
     grace_s: float = 0.0
     poll_s: float = LONGEST_WAIT_S
 
+    @property
+    def first_s(self) -> float:
+        """The first pause. Between machines a look is a call for every site that has not answered, while on this one the
+        processes start that the answers come from."""
+        return FIRST_WAIT_S if self.poll_s <= LONGEST_WAIT_S else self.poll_s / 8
+
 
 @dataclass(frozen=True)
 class Waited:
@@ -86,8 +92,9 @@ def collect(
     # Flower gives a message its id when it is pushed, and none to one that it could not take.
     pushed = zip(grid.push_messages(list(messages)), messages, strict=False)  # none are back if all are too large
     waiting = {name: (place, message) for place, (name, message) in enumerate(pushed) if name}
+    first = wait.first_s
     push_s, pull_s, answered = clock.monotonic() - began, 0.0, dict[int, float]()
-    counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, FIRST_WAIT_S
+    counted, wanted, end, pause = 0, wait.goal or len(messages), began + wait.deadline_s, first
     pulls, met = Pulls(grid, wait.deadline_s), False
     while waiting:
         arrived, looked = 0, clock.monotonic()
@@ -103,7 +110,7 @@ def collect(
             met, end = True, min(end, now + wait.grace_s)
         if not waiting or now >= end:
             break
-        pause = FIRST_WAIT_S if arrived else min(2 * pause, wait.poll_s)
+        pause = first if arrived else min(2 * pause, wait.poll_s)
         clock.sleep(min(pause, max(end - now, 0.0)))
     seconds = clock.monotonic() - began
     return Waited(seconds, met or counted >= wanted, tuple(waiting), push_s, pull_s, answered)
