@@ -219,7 +219,7 @@ class Federation:
 
     def committed(self, number: int) -> bytes:
         """The committed model of a round; of older rounds only every tenth is kept."""
-        return (self.run / "state" / "rounds" / str(number) / "model.safetensors").read_bytes()
+        return model_of(self.run, number)
 
     def simulated(self, folder: Path, *overrides: str) -> Path:
         """The same plan on the same folders in one process; the run folder."""
@@ -232,6 +232,11 @@ class Federation:
         said |= {f"SuperNode {name}": site.node_log for name, site in self.sites.items()}
         said["SuperLink"] = text_of(self.project / "log" / "superlink.log")
         return "\n".join(f"--- {name}\n{text[-600:].strip()}" for name, text in said.items())
+
+
+def model_of(run: Path, number: int) -> bytes:
+    """The committed model of a round in a run folder."""
+    return (run / "state" / "rounds" / f"{number:06d}" / "model.safetensors").read_bytes()
 
 
 def type_in(*arguments: str) -> str:
