@@ -96,7 +96,7 @@ test: $(VENV)/.dev  ## the quick tests, on all cores; ARGS="options of pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not processes" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.oracle  ## the other tests: wheel, bundle, Flower's engine, journeys
-	@$(BIN)/python -m pytest -m "slow and not processes" $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not processes" -n auto --dist loadfile $(ARGS)
 
 test-all: $(VENV)/.oracle  ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
