@@ -130,7 +130,7 @@ class RoundLoop:
         self._keeper, self._reply_bytes = keeper or Keeper(), 0
         self._metric, self._register, self._clock = metric, register, clock
         self.progress = progress or Progress(Attendance(strategy.config.seed))
-        self._probes, self._words, self._told = Probes(grid), words or Words(), list[Told]()
+        self._probes, self._words, self._told = Probes(grid, clock), words or Words(), list[Told]()
         self._joined, self._turned_away = list[str](), list[str]()  # since the last round
         self._began, self._commit_s = clock.monotonic(), 0.0
 
@@ -280,6 +280,7 @@ class RoundLoop:
             self.progress = replace(self.progress, attendance=attendance)
 
     def _probe(self) -> None:
+        self._hear_probes()  # what came during the round, before anybody is asked again
         suspects = self.progress.attendance.suspects
         self._probes.send({s: self._strategy.roster.profiles[s].node_id for s in suspects if s in self._online()})
 

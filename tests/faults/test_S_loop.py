@@ -246,6 +246,22 @@ def test_N17_a_partition_of_two_of_four_for_three_rounds_heals(made: FederatedDa
     assert sum(row["timing"]["wait_s"] > 90 for row in played.rounds) <= 2
 
 
+def test_S08_a_site_that_takes_as_long_to_answer_a_probe_as_a_round_takes_comes_back(
+    made: FederatedDataset, tmp_path: Path
+) -> None:
+    """Between real processes a probe takes some seconds, and so does a round of those that are there."""
+
+    def script(site: str, number: int, kind: str) -> Act:
+        if kind == TRAIN:
+            return Act(None) if site == "cedar" and number == 2 else Act(after_s=8.0)
+        return Act(after_s=11.0 if kind == "query.probe" else 0.0)
+
+    played = play(config(8), made, tmp_path, script)
+    assert played.error is None
+    assert verdicts(played, "cedar") == ["accepted", "late", *["accepted"] * 4]
+    assert len([kind for _, name, kind in played.grid.asked if kind == "query.probe"]) == 1
+
+
 def test_S14_when_nobody_scores_the_final_model_the_run_still_ends(made: FederatedDataset, tmp_path: Path) -> None:
     played = play(config(2), made, tmp_path, lambda s, n, kind: Act(None) if kind == "evaluate" else Act())
     assert played.error is None
