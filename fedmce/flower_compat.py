@@ -132,7 +132,7 @@ def may_stall(grid: Any) -> bool:
 
 def limit_pulls(seconds: float) -> None:
     """Let Flower give up a reply of which parts are missing after so long, in place of two hours."""
-    defaults = pull_objects.__kwdefaults__
+    defaults = pull_objects.__kwdefaults__ or {}
     if "max_time" not in defaults:
         raise RuntimeError("flwr: pull_objects takes no max_time; needed flwr 1.41")
     defaults["max_time"] = seconds
