@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,12 +21,18 @@ from fedmce.kits.verify import Kit, verify_kit
 from simulations.deployment.checked_app import LOG, checked_path
 from simulations.deployment.reach import reach_problems
 from simulations.flower_cli import home_environment
-from simulations.processes import MARK, Supervised, check_port_is_free, program, stop_all
+from simulations.processes import MARK, Supervised, check_port_is_free, stop_all
 
 SOCKET = "worker/sock"  # of the site worker, in the site's home; its folder is for the owner alone
 LOOK_S, SAY_EVERY_S, MOST_FRESH = 1.0, 60.0, 1_000_000
 ADMITTED = "SuperNode ID:"  # Flower's word for a key that the server knows
 REFUSED = "Failed to activate SuperNode"  # Flower's word for a key that is not registered, or held by a killed node
+# flower-supernode, but ended when its loop has: after an answer that is none of the server's, or a 500, Flower gives the
+# connection up for good, and the node's own service would keep the process there, alive to whoever keeps it up.
+NODE = (
+    "import os, sys; from flwr.supernode.cli import flower_supernode; sys.argv[0] = 'flower-supernode'; "
+    "flower_supernode(); sys.stdout.flush(); sys.stderr.flush(); os._exit(1)"
+)
 # The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
 # keys one by one: only a refusal that lasts is meant.
 HELD_S, PATIENCE_S = 90.0, 180.0
@@ -179,7 +186,7 @@ class SiteRun:
             "plan": self.kit.file.plan_digest,
         }
         settings = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())
-        command = [program("flower-supernode"), "--superlink", self.kit.file.server]
+        command = [sys.executable, "-P", "-c", NODE, "--superlink", self.kit.file.server]
         command += [
             "--root-certificates",
             str(self.kit.authority),
