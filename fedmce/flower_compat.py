@@ -10,7 +10,7 @@ import io
 import os
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -136,6 +136,18 @@ def limit_pulls(seconds: float) -> None:
     if "max_time" not in defaults:
         raise RuntimeError("flwr: pull_objects takes no max_time; needed flwr 1.41")
     defaults["max_time"] = seconds
+
+
+def client_app_program(wrapped: Callable[..., tuple[Any, Any]]) -> Callable[[], None]:
+    """Flower's ``flwr-clientapp`` with its two steps from a bundle to an app replaced by what ``wrapped`` makes of them."""
+    from flwr.supernode.cli import flwr_clientapp
+    from flwr.supernode.runtime import run_clientapp
+
+    steps: Any = run_clientapp
+    found = wrapped(steps.install_from_fab, steps.get_load_client_app_fn)
+    steps.install_from_fab, steps.get_load_client_app_fn = found
+    program: Callable[[], None] = flwr_clientapp
+    return program
 
 
 def as_received(message: Message, message_id: str) -> Message:

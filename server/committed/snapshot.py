@@ -151,7 +151,7 @@ def _statistics(arrays: Mapping[str, Array]) -> Statistics:
 
 
 def _profile_tree(profile: SiteProfile) -> dict[str, Any]:
-    plain = ("node_id", "rows", "validation_rows", "test_rows", "rows_by_modality")
+    plain = ("node_id", "rows", "validation_rows", "test_rows", "rows_by_modality", "data")
     return {name: getattr(profile, name) for name in plain} | {
         "class_rows": list(profile.class_rows),
         "train": _counts_tree(profile.train),
@@ -172,6 +172,7 @@ def _profile(site: str, tree: Mapping[str, Any], arrays: Groups) -> SiteProfile:
         sums={m: FeatureSums(**arrays[f"sums/{site}/{m}"]) for m in _after(arrays, "sums", site)},
         test_rows=tree["test_rows"],
         entries={m: EntrySums(**arrays[f"entries/{site}/{m}"]) for m in _after(arrays, "entries", site)},
+        data=tree["data"],
     )
 
 

@@ -48,13 +48,9 @@ def main() -> None:
     root, digest, log = sys.argv[1:4]
     sys.argv = [PROGRAM, *sys.argv[4:]]
     sys.path.remove(root)  # the bundle's own folder comes first on the path when it is loaded
-    from flwr.supernode.cli import flwr_clientapp
-    from flwr.supernode.runtime import run_clientapp
+    from fedmce.flower_compat import client_app_program
 
-    steps: Any = run_clientapp
-    found = check_first(digest, Path(log), steps.install_from_fab, steps.get_load_client_app_fn)
-    steps.install_from_fab, steps.get_load_client_app_fn = found
-    flwr_clientapp()
+    client_app_program(lambda install, loader: check_first(digest, Path(log), install, loader))()
 
 
 def check_first(

@@ -106,6 +106,6 @@ def test_nothing_that_the_server_remembers_is_left_out_of_a_snapshot() -> None:
     assert fields[GlobalState] == {"round", "model", "quality", "shared", "optimiser", "personal", "norms"}
     assert fields[SiteProfile] == {
         "site", "node_id", "rows", "validation_rows", "rows_by_modality", "train", "heldout", "class_rows", "sums",
-        "test_rows", "entries",
+        "test_rows", "entries", "data",
     }  # fmt: skip
     assert fields[Snapshot] == {"state", "statistics", "profiles", "keys", "progress", "nodes"}
