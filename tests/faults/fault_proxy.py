@@ -232,9 +232,9 @@ class FaultProxy:
         exchange.reply(answer)
 
     def _slow(self, size: int) -> None:
-        # What is lost below TCP is sent again after a second or so: to whoever is above, a loss is a delay.
+        # What is lost below TCP is sent again after a third of a second: to whoever is above, a loss is a delay.
         lost = self.loss and self._draw.random() < self.loss
-        time.sleep(self.latency_s + (1.0 if lost else 0.0))
+        time.sleep(self.latency_s + (0.3 if lost else 0.0))
         if not self.bytes_per_s:
             return
         with self._lock:  # one line for all connections

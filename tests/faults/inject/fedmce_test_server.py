@@ -7,6 +7,7 @@ there for a moment. ``FEDMCE_TEST_CLOCK`` names libfaketime: the wall clock is w
 
 import os
 import sys
+import threading
 import time
 
 HOLD, CLOCK = os.environ.get("FEDMCE_TEST_HOLD", ""), os.environ.get("FEDMCE_TEST_CLOCK", "")
@@ -26,5 +27,8 @@ def _held(pid, number):
 if "flwr-serverapp" in " ".join(sys.orig_argv[:3]):
     if HOLD:
         os.kill = _held
-    if CLOCK and "LD_PRELOAD" not in os.environ:
+    if CLOCK and "LD_PRELOAD" in os.environ:
+        # libfaketime's own sleep fails where it leaves the monotonic clock alone.
+        time.sleep = lambda seconds: threading.Event().wait(seconds) and None
+    elif CLOCK:
         os.execve(sys.executable, sys.orig_argv, dict(os.environ, LD_PRELOAD=CLOCK))
