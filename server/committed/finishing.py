@@ -17,8 +17,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def finished_first(bound_s: float = BOUND_S) -> Iterator[None]:
     """Hold SIGTERM and SIGINT back until the block is over.
 
-    A second one acts at once, and so does the first where the block takes longer, as on a full disk: what is being
-    written then counts only if it is whole.
+    The same one again acts at once, and so does the first where the block takes longer, as on a full disk: what is
+    being written then counts only if it is whole. Another one may be Flower's, whose programs interrupt themselves when
+    the one that started them ends.
 
     Args:
         bound_s: longest delay.
@@ -36,9 +37,10 @@ def finished_first(bound_s: float = BOUND_S) -> Iterator[None]:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def wait(number: int, frame: FrameType | None) -> None:
-        if not came:
+        if number not in came:
             came.append(number)
-            late.start()
+            if len(came) == 1:
+                late.start()
             return
         put_back()
         os.kill(os.getpid(), number)

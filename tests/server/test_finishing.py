@@ -54,6 +54,14 @@ def test_a_second_signal_acts_at_once() -> None:
 
 
 @pytest.mark.usefixtures("stoppable")
+def test_S16_flower_s_own_interrupt_after_a_sigterm_waits_too() -> None:
+    done: list[str] = []
+    with pytest.raises(Stopped):
+        guarded(30.0, tell, lambda: os.kill(os.getpid(), signal.SIGINT), lambda: done.append("whole"))
+    assert done == ["whole"]
+
+
+@pytest.mark.usefixtures("stoppable")
 def test_a_block_that_does_not_end_is_left_after_the_bound() -> None:
     began = time.monotonic()
     with pytest.raises(Stopped):
