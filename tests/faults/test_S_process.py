@@ -272,7 +272,7 @@ def answers(f: Federation, path: str, body: bytes | None = None) -> int:
     context = ssl.create_default_context(cafile=str(f.project / "ca.crt"))
     request = urllib.request.Request(f"https://localhost:{f.superlink}{path}", body)
     if body is not None:
-        request.add_header("content-type", "application/x-protobuf")
+        request.add_header("content-type", "application/protobuf")
     try:
         with urllib.request.urlopen(request, timeout=10, context=context) as answer:
             return int(answer.status)
