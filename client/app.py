@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from client.door import guarded
 from fedmce.flower_compat import Message, RecordDict
+from fedmce.parcel import is_parcel, packed, unpacked
 
 
 class SiteApp(ClientApp):
@@ -18,7 +19,12 @@ class SiteApp(ClientApp):
 
     def __call__(self, message: Message, context: Context) -> Message:
         """The reply to a message; never an exception, but for being told to stop."""
-        return guarded(super().__call__, message, context, _passing(context))
+        return guarded(self._answer, message, context, _passing(context))
+
+    def _answer(self, message: Message, context: Context) -> Message:
+        """The reply, packed as the message was."""
+        reply = super().__call__(unpacked(message), context)
+        return packed(reply) if is_parcel(message) else reply
 
 
 def _passing(context: Context) -> tuple[type[BaseException], ...]:

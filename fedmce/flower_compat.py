@@ -124,8 +124,11 @@ def pulled(grid: Any, message: Message, message_id: str) -> list[Message]:
     ]
 
 
-def may_stall(grid: Any) -> bool:
-    """A pull from this grid waits for what a sender has announced and not yet uploaded."""
+def is_networked(grid: Any) -> bool:
+    """Whether messages of this grid travel part by part.
+
+    A pull then waits for parts that a sender has announced and not yet uploaded.
+    """
     module = sys.modules.get("flwr.superlink.grid.http_grid")  # private; loaded wherever there is such a grid
     return module is not None and isinstance(grid, module.HttpGrid)
 
@@ -148,6 +151,12 @@ def client_app_program(wrapped: Callable[..., tuple[Any, Any]]) -> Callable[[], 
     steps.install_from_fab, steps.get_load_client_app_fn = found
     program: Callable[[], None] = flwr_clientapp
     return program
+
+
+def with_content(message: Message, content: RecordDict) -> Message:
+    """The same envelope around other records: the id that one of the two is given is also the other's."""
+    found: Message = make_message(metadata=message.metadata, content=content)
+    return found
 
 
 def as_received(message: Message, message_id: str) -> Message:
@@ -223,7 +232,7 @@ def pack(message: Message, context: Context) -> bytes:
 
     data: list[bytes] = []
     if message.has_content():
-        message = make_message(metadata=message.metadata, content=_hollow(message.content, data))
+        message = with_content(message, _hollow(message.content, data))
     bare = copy(context)
     bare.state = _hollow(context.state, data)
     heads = message_to_proto(message).SerializeToString(), context_to_proto(bare).SerializeToString()
@@ -347,8 +356,8 @@ __all__ = [
     "decode",
     "encode",
     "identity",
+    "is_networked",
     "limit_pulls",
-    "may_stall",
     "npy_header",
     "pack",
     "pack_records",
@@ -357,4 +366,5 @@ __all__ = [
     "switch_off_side_effects",
     "unpack",
     "unpack_records",
+    "with_content",
 ]

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import Message
+from fedmce.flower_compat import Message, is_networked
+from fedmce.parcel import packed
 from server.pulling import Pulls
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 0.5
@@ -89,6 +90,8 @@ def collect(
     if not messages:
         return Waited(0.0, False, ())
     began = clock.monotonic()
+    if is_networked(grid):
+        messages = [packed(message) for message in messages]
     # Flower gives a message its id when it is pushed, and none to one that it could not take.
     pushed = zip(grid.push_messages(list(messages)), messages, strict=False)  # none are back if all are too large
     waiting = {name: (place, message) for place, (name, message) in enumerate(pushed) if name}

@@ -11,7 +11,8 @@ import threading
 
 from flwr.serverapp import Grid
 
-from fedmce.flower_compat import Message, limit_pulls, may_stall, pulled
+from fedmce.flower_compat import UNREADABLE, Message, RecordDict, is_networked, limit_pulls, pulled
+from fedmce.parcel import unpacked
 
 PATIENCE_S = 2.0  # for a reply that is all there; what takes longer is looked at again in the next turn
 
@@ -25,9 +26,9 @@ class Pulls:
     """
 
     def __init__(self, grid: Grid, longest_s: float | None = None) -> None:
-        self._grid, self._may_stall = grid, may_stall(grid)
+        self._grid, self._is_networked = grid, is_networked(grid)
         self._running: dict[str, _Pull] = {}
-        if self._may_stall and longest_s is not None:
+        if self._is_networked and longest_s is not None:
             limit_pulls(longest_s)
 
     def look(self, message: Message, message_id: str, left_s: float = PATIENCE_S) -> list[Message]:
@@ -38,7 +39,7 @@ class Pulls:
             message_id: under which it was pushed.
             left_s: seconds that may pass.
         """
-        if not self._may_stall:
+        if not self._is_networked:
             return pulled(self._grid, message, message_id)
         pull = self._running.get(message_id)
         if pull is None:
@@ -68,6 +69,15 @@ class _Pull(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.found = pulled(self._grid, self._message, self._message_id)
+            found = pulled(self._grid, self._message, self._message_id)
+            self.found = [_unpacked(reply, self._message) for reply in found]
         except BaseException as error:  # whoever looks raises it
             self.error = error
+
+
+def _unpacked(reply: Message, message: Message) -> Message:
+    """The reply; one without records in place of what cannot be unpacked."""
+    try:
+        return unpacked(reply)
+    except UNREADABLE:
+        return Message(RecordDict(), reply_to=message)

@@ -21,9 +21,10 @@ from client.site_log import KEPT, MOST_BYTES, log_line
 from client.workplace import open_workplace
 from fedmce.data import FederatedDataset
 from fedmce.errors import ConfigError, DataError, DeviceError, PlanRefusedError, VersionError, WireError
-from fedmce.flower_compat import ConfigRecord, Message, RecordDict, array_record, identity, pack
+from fedmce.flower_compat import ConfigRecord, Message, RecordDict, array_record, identity, pack, with_content
+from fedmce.parcel import PARCEL, is_parcel, packed, unpacked
 from fedmce.site_errors import SITE_CODES, SiteError, number_of
-from fedmce.wire import MODEL, ORDER, STATISTICS
+from fedmce.wire import MODEL, ORDER, STATISTICS, UPDATE
 from tests.client.test_site import SCALES, order_for, part_for
 from tests.server.made import made_config
 
@@ -176,6 +177,22 @@ def round_of(made: FederatedDataset, out: Path, scale: float = 1.0) -> tuple[Mes
     with identity(1):
         message = Message(RecordDict(records), 5, "train")  # type: ignore[arg-type]
     return message, Context(1, 5, {"site": "ash", "partition-id": 0}, RecordDict(), {"out": str(out)})
+
+
+def test_a_message_in_a_parcel_is_answered_in_one_and_with_the_same_numbers(
+    made: FederatedDataset, tmp_path: Path
+) -> None:
+    message, context = round_of(made, tmp_path)
+    plain, reply = app(message, context), app(packed(message), context)
+    assert is_parcel(reply)
+    assert not is_parcel(plain)
+    updates = [answer.content.array_records[UPDATE] for answer in (plain, unpacked(reply))]
+    assert {k: v.data for k, v in updates[0].items()} == {k: v.data for k, v in updates[1].items()}
+
+
+def test_a_parcel_that_cannot_be_read_is_answered_with_a_code(tmp_path: Path) -> None:
+    bad = with_content(asked(), RecordDict({PARCEL: ConfigRecord({"body": b"\xff"})}))
+    assert app(bad, node(tmp_path)).error.reason == "internal"
 
 
 def test_C12_a_training_that_leaves_the_numbers_releases_nothing(made: FederatedDataset, tmp_path: Path) -> None:

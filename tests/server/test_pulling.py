@@ -11,8 +11,10 @@ import pytest
 from flwr.app import ConfigRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 
+import server.exchange
 import server.pulling
 from fedmce.flower_compat import Message, identity, limit_pulls
+from fedmce.parcel import PARCEL, is_parcel, packed
 from server.exchange import Wait, collect
 from server.probes import Probes
 from server.pulling import Pulls
@@ -45,7 +47,8 @@ class HalfGrid:
 @pytest.fixture(autouse=True)
 def stalling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     limits = dict(pull_objects.__kwdefaults__)
-    monkeypatch.setattr(server.pulling, "may_stall", lambda grid: isinstance(grid, HalfGrid))
+    for module in (server.pulling, server.exchange):
+        monkeypatch.setattr(module, "is_networked", lambda grid: isinstance(grid, HalfGrid))
     monkeypatch.setattr(server.pulling, "PATIENCE_S", 0.1)
     with identity(1):
         yield
@@ -106,6 +109,31 @@ def test_a_probe_that_is_half_answered_holds_up_nobody() -> None:
     assert probes.answered() == []
     assert time.monotonic() - began < 5
     grid.whole.set()
+
+
+class ParcelGrid(HalfGrid):
+    """Takes parcels and answers with them; ``m1`` with something that only claims to be one."""
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        (reply,) = super().pull_messages(message_ids)
+        assert all(is_parcel(message) for message in self._messages.values())
+        bad = RecordDict({PARCEL: ConfigRecord({"body": b"\xff"})})
+        sender = self._messages[reply.metadata.reply_to_message_id]
+        is_bad = reply.metadata.reply_to_message_id == "m1"
+        return [Message(bad, reply_to=sender) if is_bad else packed(reply)]
+
+
+def test_U25_between_machines_messages_are_parcels_and_a_bad_one_is_a_reply_without_records() -> None:
+    taken = dict[str, list[str]]()
+
+    def take(reply: Message) -> bool:
+        taken[reply.metadata.reply_to_message_id] = list(reply.content)
+        return True
+
+    sent = messages(3)
+    collect(as_grid(ParcelGrid(frozenset())), sent, Wait(3.0), take)
+    assert taken == {"m0": ["said"], "m1": [], "m2": ["said"]}
+    assert [message.metadata.message_id for message in sent] == ["m0", "m1", "m2"]  # by which replies are told apart
 
 
 def test_flower_waits_no_longer_than_it_is_told() -> None:
