@@ -94,6 +94,15 @@ class Register:
         seen |= {node_id for node_id, (_, again) in self._silent.items() if now < again}
         return {node_id: node for node_id, node in connected(self._grid).items() if node_id not in seen}
 
+    def silent(self) -> list[str]:
+        """Connected nodes that were asked and said nothing, and how often."""
+        nodes = connected(self._grid)
+        return [
+            f"{node.name or node_id} (asked {self._silent[node_id][0]} times)"
+            for node_id, node in nodes.items()
+            if node_id in self._silent
+        ]
+
     def introduce(self, nodes: Mapping[int, Node], deadline_s: float) -> Introductions:
         """Profile these nodes and keep what they say; what is new."""
         order = Order(round=0, train=False, site="", config=self._config.to_json(), budget_s=budget(deadline_s))
@@ -220,10 +229,12 @@ def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
     there, needed = register.known.profiles, exchange_config.fewest(sites)
     if len(there) < needed:
         missing = sorted(set(register.expected) - set(there)) or ["unnamed"]
-        turned_away = "".join(f"; turned away: {why}" for why in sorted(register.known.refused.values()))
+        why_not = "".join(f"; turned away: {why}" for why in sorted(register.known.refused.values()))
+        if silent := register.silent():
+            why_not += f"; connected but silent: {', '.join(sorted(silent))}"
         raise NetworkError(
             f"{len(there)} of {sites} sites came within exchange.wait_sites_s={exchange_config.wait_sites_s:g} s; needed "
-            f"{needed}. missing: {', '.join(missing)}{turned_away}. start their nodes (fedmce client join) and run again"
+            f"{needed}. missing: {', '.join(missing)}{why_not}. start their nodes (fedmce client join) and run again"
         )
 
 

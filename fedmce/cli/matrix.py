@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fedmce.cli.door import Door, print_json
 from fedmce.cli.groups import groups
 from fedmce.config.agreement import check_against
 from fedmce.config.explain import config_error
+from fedmce.config.folders import FoldersConfig
 from fedmce.config.missingness import MissingnessConfig
 from fedmce.config.nearest import unknown
 from fedmce.config.schema import RunConfig
@@ -138,6 +140,10 @@ def section(column: Column, config: RunConfig) -> MissingnessConfig:
         return config.missingness
     group = "missingness" if column.choice in groups()["missingness"] else "protocol"
     overrides = [f"dataset={config.dataset.name}", f"{group}={column.choice}"]
+    if (
+        isinstance(config.dataset, FoldersConfig) and config.dataset.path is not None
+    ):  # own data: what there is stands in the folders
+        overrides.append(f"dataset.path={json.dumps(config.dataset.path)}")
     try:
         return load_config([*overrides, *(f"missingness.{text}" for text in column.sets)]).missingness
     except ConfigError as error:

@@ -66,6 +66,23 @@ def test_S05_too_few_sites_at_the_start_end_in_bounded_time_and_name_the_missing
     assert caught.value.exit_code == 4
 
 
+def test_S05_sites_that_are_there_and_say_nothing_are_told_from_those_that_are_not(
+    made: FederatedDataset, tmp_path: Path
+) -> None:
+    def mute(site: str, number: int, kind: str) -> Act:
+        return Act(after_s=None) if site in ("ash", "dale") and kind == "query.profile" else Act()
+
+    with pytest.raises(NetworkError, match=r"connected but silent: ash \(asked \d times\), dale \(asked") as caught:
+        play(
+            config(accept_min=3),
+            made,
+            tmp_path,
+            mute,
+            prepare=lambda grid: setattr(grid.site("cedar"), "online", False),
+        )
+    assert "missing: ash, cedar, dale" in str(caught.value)
+
+
 def test_S05_enough_sites_begin_without_the_others(made: FederatedDataset, tmp_path: Path) -> None:
     played = play(config(2), made, tmp_path, prepare=lambda grid: setattr(grid.site("birch"), "online", False))
     assert played.error is None
