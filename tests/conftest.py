@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults.cases import starts_processes
+
 # Before anything imports torch or flwr: both read these once. Programs that tests start inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
@@ -16,6 +18,12 @@ os.environ["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("desk", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``--dist loadgroup``: one federation of real processes at a time, beside it file by file."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("processes" if starts_processes(item) else item.path.name))
 
 
 @pytest.fixture(scope="session")

@@ -144,8 +144,12 @@ class _Listing:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            starts = item.nodeid.startswith(STARTING) or item.get_closest_marker("processes") is not None
-            self.found.append(Collected(item.nodeid, starts))
+            self.found.append(Collected(item.nodeid, starts_processes(item)))
+
+
+def starts_processes(item: pytest.Item) -> bool:
+    """Whether a test starts servers, sites or site workers."""
+    return item.nodeid.startswith(STARTING) or item.get_closest_marker("processes") is not None
 
 
 def collect(paths: Sequence[Path]) -> list[Collected]:

@@ -108,12 +108,9 @@ def _begin(story: Story) -> Callable[[], dict[str, Any]]:
 
 
 def _slow(story: Story) -> None:
-    """N03: 100 ms there and back, and 10 % of what passes comes 300 ms late.
-
-    Not the 300 ms of the list: Flower moves a hundred objects per message, two at a time, so that these make a minute.
-    """
+    """N03: 300 ms there and back, and 10 % of what passes comes 300 ms later still, as what is lost and sent again."""
     for site in story.f.sites.values():
-        site.proxy.latency_s, site.proxy.loss = 0.05, 0.1
+        site.proxy.latency_s, site.proxy.loss = 0.15, 0.1
     story.over(SLOW)
     for site in story.f.sites.values():
         site.proxy.heal()

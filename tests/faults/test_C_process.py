@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,11 @@ def test_C06_a_training_that_hangs_in_c_deaf_to_sigterm_is_answered_for_and_kill
 def test_C10_two_silent_sites_cost_one_deadline_and_the_dead_one_is_not_asked_again(
     storm: Storm, f: Federation
 ) -> None:
-    assert storm.row["sites"]["cedar"]["verdict"] == "late"
-    assert storm.row["sites"]["birch"]["verdict"] in ("late", "transport")  # Flower may answer for a node it misses
+    for dead in ("birch", "cedar"):
+        assert storm.row["sites"][dead]["verdict"] in ("late", "transport")  # Flower may answer for a node it misses
     assert storm.row["sites"]["dale"]["verdict"] == "accepted"
     assert not storm.row["void"]
     overshoot = storm.row["timing"]["wait_s"] - DEADLINE_S
-    print(f"G9: the deadline was overshot by {overshoot:.2f} s")
     assert 0 <= overshoot <= 1 + POLL_S + SLOW_S
     f.await_round(storm.number + 2, LONG_S)
     later = [row for row in f.rows("round") if row["round"] > storm.number]
@@ -143,7 +142,9 @@ def test_F11_a_clock_that_steps_by_an_hour_neither_ends_nor_stretches_a_round_an
         assert last["t_wall"] < lines[reply]["t_wall"]
 
 
-def test_C03_a_dead_trainer_is_known_to_the_server_within_seconds(storm: Storm, f: Federation) -> None:
+def test_C03_a_dead_trainer_is_known_to_the_server_within_seconds(
+    storm: Storm, f: Federation, record_property: Callable[[str, object], None]
+) -> None:
     site = f.site("dale")
     site.misbehave("kill")
     f.await_that(lambda: not site.mode.exists(), LONG_S, "the training that dies")
@@ -154,7 +155,7 @@ def test_C03_a_dead_trainer_is_known_to_the_server_within_seconds(storm: Storm, 
     assert "crashed" in told["detail"]
     sent = [float(line["t_wall"]) for line in f.audit("ask") if line["round"] == number][-1]
     known = sent + f.round(number)["timing"]["answered_s"]["dale"] - died
-    print(f"G7: the server knew of the trainer's death, and its cause, after {known:.1f} s")
+    record_property("G7", known)
     assert known < DEADLINE_S
     f.await_that(lambda: f.verdicts("dale").get(f.done) == "accepted", LONG_S, "dale's next round")
 
@@ -164,8 +165,6 @@ def test_C09_a_supernode_killed_in_training_comes_back_as_the_same_node_and_answ
 ) -> None:
     f.await_that(lambda: "accepted" in after(f, "birch", storm.number), LONG_S, "birch")
     assert nodes_of(f)["birch"] == storm.nodes["birch"]
-    back = min(n for n, v in f.verdicts("birch").items() if n > storm.number and v == "accepted")
-    print(f"C09: round {storm.number} lost, round {back} accepted")
 
 
 def test_S09_a_known_name_with_another_key_is_refused_until_an_operator_readmits_it(

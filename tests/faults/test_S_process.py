@@ -32,6 +32,8 @@ from tests.faults.federation import Federation
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1800)]
 
+Note = Callable[[str, object], None]
+
 ROUNDS = 20
 LONG_S = 600.0  # on a machine that does much else
 FULL = 64 * 2**20  # bytes that any file may have on the disk that is full
@@ -105,42 +107,48 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         yield Chain(f, code, f.server.log)
 
 
-def test_S04_five_kills_without_a_round_between_stop_the_supervisor_and_the_state_is_whole(chain: Chain) -> None:
+def test_S04_five_kills_without_a_round_between_stop_the_supervisor_and_the_state_is_whole(
+    chain: Chain, record_property: Note
+) -> None:
     assert chain.first_exit == 6, chain.said
     assert "5 restarts without a further round" in chain.said
     before = [line for line in chain.f.audit("ask") if line["round"] == 2][:6]
     assert len(before) == 6
     gaps = [float(b["t_wall"]) - float(a["t_wall"]) for a, b in pairwise(before)]
-    print(f"G10: from SIGKILL to the next question, five times: {', '.join(f'{gap:.1f}' for gap in gaps)} s")
+    record_property("G10", max(gaps))  # each from its kill, which comes at once, to the next question
     if not chain.f.server.is_alive:
         chain.is_whole()
     chain.up()
     chain.f.await_round(2, LONG_S)
 
 
-def test_S01_a_server_process_that_is_killed_is_replaced_and_asks_the_same_round(chain: Chain) -> None:
+def test_S01_a_server_process_that_is_killed_is_replaced_and_asks_the_same_round(
+    chain: Chain, record_property: Note
+) -> None:
     seconds = chain.killed(lambda: os.kill(chain.app, signal.SIGKILL))
-    print(f"G10: ServerApp killed while it collects: {seconds:.1f} s to the next question")
+    record_property("G10", seconds)
     assert seconds < LONG_S
     assert chain.f.server.is_alive
 
 
-def test_S02_a_superlink_that_is_killed_is_started_again_and_sites_come_back(chain: Chain) -> None:
+def test_S02_a_superlink_that_is_killed_is_started_again_and_sites_come_back(
+    chain: Chain, record_property: Note
+) -> None:
     nodes = {name: [p.pid for p in chain.f.site(name).processes("flower-supernode")] for name in chain.f.sites}
     seconds = chain.killed(lambda: chain.superlink().kill())
-    print(f"G10: SuperLink killed: {seconds:.1f} s to the next question")
+    record_property("G10", seconds)
     last = chain.f.round(chain.committed)
     assert {site: told["verdict"] for site, told in last["sites"].items()} == {"ash": "accepted", "birch": "accepted"}
     assert nodes == {name: [p.pid for p in chain.f.site(name).processes("flower-supernode")] for name in nodes}
 
 
-def test_S03_both_killed_at_once_are_replaced(chain: Chain) -> None:
+def test_S03_both_killed_at_once_are_replaced(chain: Chain, record_property: Note) -> None:
     def both() -> None:
         app = chain.app
         chain.superlink().kill()
         os.kill(app, signal.SIGKILL)
 
-    print(f"G10: both killed: {chain.killed(both):.1f} s to the next question")
+    record_property("G10", chain.killed(both))
 
 
 def test_S16_sigterm_while_replies_are_collected_leaves_the_round_and_exits_with_0(chain: Chain) -> None:
@@ -172,10 +180,8 @@ def test_S18_a_second_sigint_ends_at_once_what_the_first_would_end_in_order(chai
     command.send_signal(signal.SIGINT)
     time.sleep(1.0)
     assert runs(command.pid)
-    began = time.monotonic()
     command.send_signal(signal.SIGINT)
-    assert chain.f.await_end(LONG_S) == 130
-    print(f"S18: gone {time.monotonic() - began:.1f} s after the second SIGINT")
+    assert chain.f.await_end(60.0) == 130
     gone_by = time.monotonic() + LONG_S
     while chain.f.server.processes() and time.monotonic() < gone_by:
         time.sleep(0.1)
