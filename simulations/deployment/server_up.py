@@ -77,6 +77,8 @@ class ServerRun:
     _seen: int = field(default=0, repr=False)
     _committed: int = field(default=0, repr=False)
     _last_end: dict[str, Any] | None = field(default=None, repr=False)
+    _newest_end: dict[str, Any] | None = field(default=None, repr=False)
+    _mark: tuple[int, ...] = field(default=(), repr=False)  # inode, time and size of the record when it was read
 
     @property
     def run_folder(self) -> Path:
@@ -291,15 +293,20 @@ class ServerRun:
 
     def _drain(self) -> dict[str, Any] | None:
         """Hand new rows on; the last row if it says that the run ended."""
-        if not (self.run_folder / "record.jsonl").exists():
+        try:
+            about = (self.run_folder / "record.jsonl").stat()
+        except OSError:
             return None
-        rows = read_record(self.run_folder)
-        self._seen = min(self._seen, len(rows))  # a resumed run cuts its record back to what was committed
-        for row in rows[self._seen :]:
-            self.observer(row)
-        self._seen = len(rows)
-        end = self._end_row(rows)
-        return end if end != self._last_end else None
+        mark = about.st_ino, about.st_mtime_ns, about.st_size
+        if mark != self._mark:  # a long run's record is too long to be read every second
+            self._mark = mark
+            rows = read_record(self.run_folder)
+            self._seen = min(self._seen, len(rows))  # a resumed run cuts its record back to what was committed
+            for row in rows[self._seen :]:
+                self.observer(row)
+            self._seen = len(rows)
+            self._newest_end = self._end_row(rows)
+        return self._newest_end if self._newest_end != self._last_end else None
 
     def _end_row(self, rows: list[dict[str, Any]] | None = None) -> dict[str, Any] | None:
         """The last row if it says that the run ended; that of an earlier run stays until the next one begins."""
