@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.faults.cases import starts_processes
 
@@ -20,10 +22,16 @@ settings.register_profile("desk", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``: one federation of real processes at a time, beside it file by file."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("processes" if starts_processes(item) else item.path.name))
+class OneFederationAtATime(LoadFileScheduling):
+    """File by file on all cores, but tests that start servers and sites one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "processes" if starts_processes(nodeid) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """For ``--dist loadfile``."""
+    return OneFederationAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -144,12 +145,17 @@ class _Listing:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            self.found.append(Collected(item.nodeid, starts_processes(item)))
+            self.found.append(Collected(item.nodeid, starts_processes(item.nodeid)))
 
 
-def starts_processes(item: pytest.Item) -> bool:
+def starts_processes(nodeid: str) -> bool:
     """Whether a test starts servers, sites or site workers."""
-    return item.nodeid.startswith(STARTING) or item.get_closest_marker("processes") is not None
+    return nodeid.startswith(STARTING) or _is_marked(nodeid.partition("::")[0])
+
+
+@cache
+def _is_marked(file: str) -> bool:
+    return "pytest.mark.processes" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def collect(paths: Sequence[Path]) -> list[Collected]:
