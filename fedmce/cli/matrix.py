@@ -140,9 +140,8 @@ def section(column: Column, config: RunConfig) -> MissingnessConfig:
         return config.missingness
     group = "missingness" if column.choice in groups()["missingness"] else "protocol"
     overrides = [f"dataset={config.dataset.name}", f"{group}={column.choice}"]
-    if (
-        isinstance(config.dataset, FoldersConfig) and config.dataset.path is not None
-    ):  # own data: what there is stands in the folders
+    # Own data: which modalities and classes there are stands in the folders alone.
+    if isinstance(config.dataset, FoldersConfig) and config.dataset.path is not None:
         overrides.append(f"dataset.path={json.dumps(config.dataset.path)}")
     try:
         return load_config([*overrides, *(f"missingness.{text}" for text in column.sets)]).missingness
