@@ -90,7 +90,8 @@ deploy-demo: $(VENV)/.app  ## a federation of real processes on this machine: TL
 	@rm -rf runs/deploy-demo && $(BIN)/fedmce deploy-demo --out runs/deploy-demo $(ARGS)
 
 faults: $(VENV)/.dev  ## the fault suite: every case of every group, real processes included; ARGS="options of pytest"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.cases --files) -n auto --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.cases --files) \
+		-n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test: $(VENV)/.dev  ## the quick tests, on all cores; ARGS="options of pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not processes" -n auto --dist loadfile $(ARGS)

@@ -16,6 +16,7 @@ from fedmce.flower_compat import SWITCHES
 from simulations.processes import MARK, program
 
 CONNECTION = "fedmce"
+POLL = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 ANSWER_S = 120.0
 
 
@@ -62,6 +63,8 @@ def home_environment(home: Path, address: str, authority: Path | None = None) ->
             "NO_COLOR": "1",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
+            # How often an executor asks for work: a second, by itself, on the way of every message.
+            POLL: "0.25",
             # Flower's simulation would join any Ray cluster that it finds on this machine, dead ones too, and wait.
             "RAY_ADDRESS": "local",
         }
@@ -98,3 +101,20 @@ def run_state(run_id: str, environment: Mapping[str, str]) -> RunState:
     """What Flower says of a run."""
     listed = flwr(["list", CONNECTION, "--run-id", run_id], environment)["runs"][0]
     return RunState(str(listed["status"]), str(listed.get("status-details") or ""))
+
+
+def stop_other_runs(run_id: str, environment: Mapping[str, str]) -> list[str]:
+    """End what Flower still takes for running beside one run; their ids.
+
+    A run whose process died goes on for Flower for up to a minute. As long a site waits for those parts of a message
+    of it that were never sent, and hears nothing else.
+
+    Raises:
+        RunError: Flower says no, or nothing that can be read.
+    """
+    listed = flwr(["list", CONNECTION, "--limit", "20"], environment)["runs"]
+    states = {str(one["run-id"]): RunState(str(one["status"]), "") for one in listed}
+    others = [one for one, state in states.items() if one != run_id and not state.is_over]
+    for one in others:
+        flwr(["stop", one, CONNECTION], environment)
+    return others

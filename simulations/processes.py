@@ -112,9 +112,13 @@ def kill_all(home: str) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process lives; one that has died and that nobody has asked after yet does not."""
+    """Whether a process lives; one that has died and that nobody has asked after yet does not.
+
+    A killed process reads as dead as soon as its first thread is, while others still hold its files and locks.
+    """
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        process = psutil.Process(pid)
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 
@@ -150,6 +154,7 @@ def _marked(home: str) -> list[psutil.Process]:
 def _die_with_parent() -> None:
     """In the child, before it becomes the program: nothing may go on when its supervisor was killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's & leaves it ignored, for all that comes after
 
 
 @dataclass

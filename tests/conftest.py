@@ -8,7 +8,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests.faults.cases import starts_processes
+from tests.faults.cases import FEDERATIONS
 
 # Before anything imports torch or flwr: both read these once. Programs that tests start inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,10 +23,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 class OneFederationAtATime(LoadFileScheduling):
-    """File by file on all cores, but tests that start servers and sites one after the other."""
+    """File by file on all cores, but federations of real processes one after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "processes" if starts_processes(nodeid) else str(super()._split_scope(nodeid))
+        return "federations" if nodeid.startswith(FEDERATIONS) else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedmce.errors import RunError
 from simulations.deployment.stage import Stage
-from simulations.flower_cli import CONNECTION, flwr, home_environment
+from simulations.flower_cli import CONNECTION, POLL, flwr, home_environment
 from simulations.processes import free_port, free_port_block, program
 
 LIMIT_S, LOOK_S = 3600.0, 1.0
@@ -68,14 +68,14 @@ def flower_rounds(out: Path, sites: int, rounds: int) -> list[float]:
     (app / "app" / "server.py").write_text(SERVER.format(sites=sites, rounds=rounds, answer=str(answer.resolve())))
     (app / "pyproject.toml").write_text(PROJECT)
     stage = Stage(out, lambda line: None)
-    environment = home_environment(out / "flower", f"127.0.0.1:{port}")
+    environment = _as_flower_comes(out / "flower", port)
     try:
         link = [program("flower-superlink"), "--insecure", "--host", "127.0.0.1", "--port", str(port)]
         stage.supervise("superlink", link, environment)
         for number in range(sites):
             node = [program("flower-supernode"), "--insecure", "--superlink", f"127.0.0.1:{port}"]
             node += ["--host", "127.0.0.1", "--port", str(free_port_block(2))]
-            stage.supervise(f"node-{number}", node, home_environment(out / f"home-{number}", f"127.0.0.1:{port}"))
+            stage.supervise(f"node-{number}", node, _as_flower_comes(out / f"home-{number}", port))
         _submit(app, environment)
         found = _wait(answer)
     finally:
@@ -83,6 +83,11 @@ def flower_rounds(out: Path, sites: int, rounds: int) -> list[float]:
     if set(found["answered"]) != {sites}:
         raise RunError(f"empty rounds: {found['answered']} nodes answered; needed {sites} each. see {out / 'log'}")
     return [float(seconds) for seconds in found["seconds"]]
+
+
+def _as_flower_comes(home: Path, port: int) -> dict[str, str]:
+    """Environment of its programs, with the poll that they have by themselves."""
+    return {key: value for key, value in home_environment(home, f"127.0.0.1:{port}").items() if key != POLL}
 
 
 def _submit(app: Path, environment: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from server.committed.lock import Lock
 from server.settings import write_config
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import ServerProcess
-from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
+from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state, stop_other_runs
 from simulations.processes import Supervised, check_port_is_free, kill_all, program, stop_all
 
 READY_S, LOOK_S, STATUS_EVERY_S = 90.0, 1.0, 15.0
@@ -218,6 +218,8 @@ class ServerRun:
             self._process.end()
             self._last_end = self._end_row()
             run_id = self._submit(environment)
+            with suppress(RunError):  # without it sites are slow once, no more
+                stop_other_runs(run_id, environment)
             how = self._watch(run_id, environment, programs, registration)
             if how == "finished":
                 return

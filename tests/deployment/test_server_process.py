@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fedmce.errors import RunError
@@ -18,6 +19,7 @@ from fedmce.kits.manage import register, revoke
 from fedmce.kits.server_folder import ServerFolder
 from server.committed.lock import HeldError, Lock
 from server.operator_word import Told, Words
+from simulations import flower_cli
 from simulations.deployment import registration, server_up
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import SILENT_S, ServerProcess
@@ -46,6 +48,30 @@ def test_S01_a_process_that_died_and_that_nobody_has_asked_after_is_gone(tmp_pat
     server.end()
     assert time.monotonic() - began < 8  # nobody waits for the dead
     assert server.pid is None
+    child.wait()
+
+
+def test_S04_a_process_that_is_dying_is_not_gone_while_one_of_its_threads_holds_the_state(tmp_path: Path) -> None:
+    """As after a kill, when the first thread is dead and others are not yet; drawn out to some seconds."""
+    state = tmp_path / "state"
+    state.mkdir()
+    program = (
+        "import ctypes, os, pathlib, sys, threading, time; from server.committed.lock import Lock; "
+        "held = Lock(pathlib.Path(sys.argv[1])); "
+        "threading.Thread(target=lambda: (sys.stdin.readline(), os._exit(0))).start(); "
+        "ctypes.CDLL(None).syscall(ctypes.c_long(93 if os.uname().machine == 'aarch64' else 60), 0)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(state)], stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    beat(tmp_path, child.pid)
+    server, end = ServerProcess(tmp_path), time.monotonic() + 60
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+        time.sleep(0.02)
+    assert server.what_became_of_it() is None
+    child.stdin.close()
+    while server.what_became_of_it() is None and time.monotonic() < end:
+        time.sleep(0.001)
+    server.end()  # raises if the state is still held
     child.wait()
 
 
@@ -85,6 +111,23 @@ def test_S17_a_second_server_on_the_folder_ends_nothing_of_the_first(
         ServerRun(folder, Ports(port, port + 1, port + 2), lambda row: None, lambda line: None).up()
     assert caught.value.exit_code == 5
     first.release()
+
+
+def test_S01_S02_what_flower_still_takes_for_running_is_ended_but_for_the_new_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states = {"1": "finished:failed", "2": "running", "3": "pending", "4": "starting", "5": "finished:stopped"}
+    stopped = list[str]()
+
+    def flwr(arguments: list[str], _: Any) -> dict[str, Any]:
+        if arguments[0] == "stop":
+            stopped.append(arguments[1])
+            return {"success": True}
+        assert arguments[0] == "list"
+        return {"runs": [{"run-id": run, "status": status} for run, status in states.items()]}
+
+    monkeypatch.setattr(flower_cli, "flwr", flwr)
+    assert flower_cli.stop_other_runs("4", {}) == stopped == ["2", "3"]
 
 
 class Flower:

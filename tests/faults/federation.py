@@ -173,6 +173,14 @@ class Federation:
         """Round -> what was said of the site's reply; rounds in which it was not asked are missing."""
         return {row["round"]: row["sites"][site]["verdict"] for row in self.rows("round") if site in row["sites"]}
 
+    def later(self, site: str, number: int) -> list[str]:
+        """What was said of the site's replies in rounds after one."""
+        return [verdict for n, verdict in self.verdicts(site).items() if n > number]
+
+    def await_back(self, site: str, number: int, within_s: float = ROUND_S) -> None:
+        """Wait until a reply of the site is accepted in a round after one."""
+        self.await_that(lambda: "accepted" in self.later(site, number), within_s, f"{site} to be back")
+
     @property
     def done(self) -> int:
         """Rounds that are over."""

@@ -253,11 +253,7 @@ def _parted(story: Story) -> None:
     story.over(PARTED)
     story.over(LAST_PARTED)
     for name in ("ash", "birch"):
-
-        def back(name: str = name) -> bool:
-            return any(how == "accepted" for number, how in f.verdicts(name).items() if number > LOSSY)
-
-        f.await_that(back, what=f"{name} to be back")
+        f.await_back(name, LOSSY)
 
 
 def _healed(story: Story) -> None:
@@ -273,11 +269,7 @@ def _healed(story: Story) -> None:
     f.await_that(lambda: story.rules["N11 page"].hits > 0, what="the page")
     since = f.done
     for name in ("cedar", "dale", "ash"):
-
-        def back(name: str = name) -> bool:
-            return any(how == "accepted" for number, how in f.verdicts(name).items() if number > since)
-
-        f.await_that(back, 2 * ROUND_S, f"{name} to be back")
+        f.await_back(name, since, 2 * ROUND_S)
     story.rows |= {number: f.round(number) for number in range(LAST_PARTED + 1, f.done + 1)}
 
 

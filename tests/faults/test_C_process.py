@@ -163,7 +163,7 @@ def test_C03_a_dead_trainer_is_known_to_the_server_within_seconds(
 def test_C09_a_supernode_killed_in_training_comes_back_as_the_same_node_and_answers(
     storm: Storm, f: Federation
 ) -> None:
-    f.await_that(lambda: "accepted" in after(f, "birch", storm.number), LONG_S, "birch")
+    f.await_back("birch", storm.number, LONG_S)
     assert nodes_of(f)["birch"] == storm.nodes["birch"]
 
 
@@ -176,9 +176,9 @@ def test_S09_a_known_name_with_another_key_is_refused_until_an_operator_readmits
     f.await_that(lambda: "cedar' came back with another key" in str(turned_away(f)), LONG_S, "the refusal")
     assert "fedmce server readmit cedar" in str(turned_away(f))
     number = f.done
-    assert after(f, "cedar", storm.number) == []
+    assert f.later("cedar", storm.number) == []
     type_in("server", "readmit", "cedar", "--dir", str(f.project))
-    f.await_that(lambda: "accepted" in after(f, "cedar", number), LONG_S, "cedar again")
+    f.await_back("cedar", number, LONG_S)
     f.await_that(lambda: nodes_of(f)["cedar"] != before, LONG_S, "the commit of its round")
     assert [line["site"] for line in f.audit("readmit")] == ["cedar"]
     assert "cedar" in type_in("server", "status", "--dir", str(f.project))
@@ -193,12 +193,12 @@ def test_T07_a_key_that_is_revoked_while_the_server_runs_sends_nothing_more(stor
     type_in("server", "revoke", "dale", "--dir", str(f.project))
     f.await_that(lambda: "dale was revoked" in f.server.log, LONG_S, "the word of the server")
     f.await_round(number + 2, LONG_S)
-    assert "accepted" not in after(f, "dale", number - 1)
+    assert "accepted" not in f.later("dale", number - 1)
     assert "dale" not in f.round(number + 2)["asked"]
     assert "dale" in f.round(number + 2)["expelled"]
     assert [line["site"] for line in f.audit("key_revoke")] == ["dale"]
     others = ("ash", "birch", "cedar")
-    f.await_that(lambda: any("accepted" in after(f, name, number) for name in others), LONG_S, "the others' rounds")
+    f.await_that(lambda: any("accepted" in f.later(name, number) for name in others), LONG_S, "the others' rounds")
     told = json.loads(type_in("server", "status", "--json", "--dir", str(f.project)))["sites"]
     assert told["dale"]["standing"] == "no key that counts"
     f.await_that(lambda: "the key SHA256:" in site.log, LONG_S, "dale's being told")
@@ -212,11 +212,6 @@ def test_C19_after_all_of_it_the_log_is_sound_and_no_round_was_taken_twice(storm
     f.end()
     left = [p.pid for p in psutil.process_iter() if str(f.folder) in " ".join(command(p))]
     assert left == []
-
-
-def after(f: Federation, site: str, number: int) -> list[str]:
-    """Verdicts of later rounds."""
-    return [verdict for n, verdict in f.verdicts(site).items() if n > number]
 
 
 def faked(clock: Path) -> dict[str, str]:
