@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ def switch_off_side_effects() -> None:
 
 switch_off_side_effects()
 
+import flwr  # noqa: E402
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.app.message.message import make_message  # noqa: E402 - private
 from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError  # noqa: E402 - private
@@ -143,14 +146,24 @@ def limit_pulls(seconds: float) -> None:
 
 def client_app_program(wrapped: Callable[..., tuple[Any, Any]]) -> Callable[[], None]:
     """Flower's ``flwr-clientapp`` with its two steps from a bundle to an app replaced by what ``wrapped`` makes of them."""
-    from flwr.supernode.cli import flwr_clientapp
     from flwr.supernode.runtime import run_clientapp
 
     steps: Any = run_clientapp
     found = wrapped(steps.install_from_fab, steps.get_load_client_app_fn)
     steps.install_from_fab, steps.get_load_client_app_fn = found
-    program: Callable[[], None] = flwr_clientapp
+    program: Callable[[], None] = _alone("flwr.supernode.cli", "flwr_clientapp").flwr_clientapp
     return program
+
+
+def _alone(package: str, module: str) -> Any:
+    """A module without its package, which would import the whole SuperNode with its database: half a second a message."""
+    root = Path(flwr.__file__).parent.joinpath(*package.split(".")[1:])
+    spec = spec_from_file_location(f"{package}.{module}", root / f"{module}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{package}.{module}: not a module of flwr {flwr.__version__}")
+    found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def with_content(message: Message, content: RecordDict) -> Message:

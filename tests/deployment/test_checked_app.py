@@ -6,6 +6,7 @@ import inspect
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ class Flower:
 
     def loader(self, **given: Any) -> Any:
         return lambda *named: "the app of the bundle"
+
+
+def test_a_process_per_message_brings_neither_torch_nor_the_supernode_and_its_database() -> None:
+    program = (
+        "import sys; from fedmce.flower_compat import client_app_program; import client.app; "
+        "assert callable(client_app_program(lambda *steps: steps)); "
+        "print(*{'torch', 'sqlalchemy', 'alembic', 'uvicorn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_the_right_bundle_is_unpacked_and_loaded(tmp_path: Path) -> None:
