@@ -21,7 +21,7 @@ from tests.faults.federation import Federation, type_in
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1800)]
 
-DEADLINE_S, POLL_S = 60.0, 0.5
+DEADLINE_S, POLL_S = 45.0, 0.5
 SLOW_S = 10.0  # that a loaded machine may add
 LONG_S = 600.0  # on a machine that does much else
 HOUR_S = 3600.0
