@@ -30,9 +30,14 @@ DEFINED = re.compile(rf"def test_[A-Za-z0-9_]*?[{''.join(LAST)}][0-9]{{2}}")
 HERE, PROCESSES, NOT = "in process", "real processes", "not automated"
 # Beside the mark: tests that start servers or site workers of their own.
 STARTING = ("tests/deployment/test_", "tests/faults/test_C_worker.py")
-# Each is a server and its sites for minutes, with deadlines that two of them on two cores might miss.
-FEDERATIONS = ("tests/faults/test_S_process.py", "tests/faults/test_C_process.py", "tests/faults/test_N_network.py")
-LONG = ("tests/deployment/test_demo.py", "tests/faults/test_C_worker.py")
+# By what they take: a suite on several cores begins with the longest.
+LONG = (
+    "tests/faults/test_S_process.py",
+    "tests/faults/test_C_process.py",
+    "tests/faults/test_N_network.py",
+    "tests/faults/test_C_worker.py",
+    "tests/deployment/test_demo.py",
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def counts(listed: Iterable[Case], tests: Iterable[Collected]) -> dict[str, dict
 
 def files() -> list[Path]:
     """Test files that hold a case: all of tests/faults, and those elsewhere that name one; what takes longest first."""
-    first = [ROOT / path for path in (*FEDERATIONS, *LONG)]
+    first = [ROOT / path for path in LONG]
     every = [*first, *sorted(set((ROOT / "tests").rglob("test_*.py")) - set(first))]
     return [path for path in every if path.parent == ROOT / "tests" / "faults" or DEFINED.search(path.read_text())]
 
