@@ -77,7 +77,7 @@ def test_S15_an_objective_that_raises_at_the_sites_is_a_code_and_void_rounds(
     rounds = [row for row in read_record(tmp_path / "run") if row["event"] == "round"]
     assert [row["void"] for row in rounds] == [True, True]
     assert {site["verdict"] for row in rounds for site in row["sites"].values()} == {"site_error"}
-    assert "4711" not in (tmp_path / "run" / "record.jsonl").read_text()
+    assert "patient" not in (tmp_path / "run" / "record.jsonl").read_text()
     switch.unlink()
     run(config, tmp_path / "run")
     assert read_record(tmp_path / "run")[-1]["status"] == "finished"
