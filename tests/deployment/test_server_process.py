@@ -56,7 +56,7 @@ def test_S04_a_process_that_is_dying_is_not_gone_while_one_of_its_threads_holds_
     state = tmp_path / "state"
     state.mkdir()
     program = (
-        "import ctypes, os, pathlib, sys, threading, time; from server.committed.lock import Lock; "
+        "import ctypes, os, pathlib, sys, threading; from server.committed.lock import Lock; "
         "held = Lock(pathlib.Path(sys.argv[1])); "
         "threading.Thread(target=lambda: (sys.stdin.readline(), os._exit(0))).start(); "
         "ctypes.CDLL(None).syscall(ctypes.c_long(93 if os.uname().machine == 'aarch64' else 60), 0)"

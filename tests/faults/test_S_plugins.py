@@ -24,7 +24,7 @@ import torch.nn.functional as F
 def broken(options, facts, generator):
     def loss(net, batch, available):
         if Path(options["switch"]).exists():
-            raise KeyError("patient 4711")
+            raise KeyError("patient P4711")
         token = net.encode(batch)
         return F.cross_entropy(net.unimodal(token)[:, 0], batch.targets)
     return loss
@@ -77,7 +77,8 @@ def test_S15_an_objective_that_raises_at_the_sites_is_a_code_and_void_rounds(
     rounds = [row for row in read_record(tmp_path / "run") if row["event"] == "round"]
     assert [row["void"] for row in rounds] == [True, True]
     assert {site["verdict"] for row in rounds for site in row["sites"].values()} == {"site_error"}
-    assert "patient" not in (tmp_path / "run" / "record.jsonl").read_text()
+    record = (tmp_path / "run" / "record.jsonl").read_text()
+    assert not [word for word in ("patient", "P4711") if word in record]  # digits alone are in some timing
     switch.unlink()
     run(config, tmp_path / "run")
     assert read_record(tmp_path / "run")[-1]["status"] == "finished"

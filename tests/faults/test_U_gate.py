@@ -660,6 +660,6 @@ def test_U58_an_exception_inside_the_gate_is_a_verdict(played: Round, monkeypatc
     assert isinstance(verdict, Refused)
     assert verdict.reason == "internal"
     assert "ZeroDivisionError" in verdict.detail
-    assert "patient" not in verdict.detail
+    assert "4711" not in verdict.detail
     assert strike_of(verdict) == "content"
     assert same_bits(state.model, expected.model)
