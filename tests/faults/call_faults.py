@@ -53,6 +53,11 @@ def repeated(exchange: Exchange) -> None:
     exchange.reply(first)
 
 
+def unhindered(exchange: Exchange) -> None:
+    """The call overtakes what its line is busy with."""
+    exchange.reply(exchange.forward())
+
+
 def held(until: threading.Event) -> Fault:
     """The call waits here; whether or not the site still listens, it then goes on to the server."""
 

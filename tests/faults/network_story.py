@@ -31,6 +31,7 @@ from tests.faults.call_faults import (
     repeated,
     soon,
     unanswered,
+    unhindered,
 )
 from tests.faults.fault_proxy import Call, Rule
 from tests.faults.federation import PATIENCE, ROUND_S, Federation, free_ports, own_addresses, type_in
@@ -236,6 +237,8 @@ def _lossy(story: Story) -> None:
     story.seen["release"] = release = threading.Event()
     story.rules["N06 announced twice"] = ash.fault("push-messages", repeated)
     birch.bytes_per_s = 300
+    # Slow, not dead: for a node without a heartbeat Flower would answer, now and then within the round (N05).
+    story.rules["N04 alive"] = birch.fault("send-node-heartbeat", unhindered, None)
     story.rules["N11 413"] = cedar.fault("push-object", answered(413), None)
     # Only what belongs to a reply is held at first: the question must have reached the site.
     story.rules["N07 held"] = dale.fault("push-messages", held(release), None)

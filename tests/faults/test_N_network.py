@@ -126,6 +126,7 @@ def test_N01_a_port_that_closes_for_a_while_ends_nothing(story: Story) -> None:
 
 def test_N04_a_slow_line_is_in_time_and_a_far_too_slow_one_late(story: Story) -> None:
     assert story.verdict(MOVED, "birch") == "accepted"
+    assert story.rules["N04 alive"].hits > 0
     assert story.verdict(LOSSY, "birch") == "late"
     assert_on_time(story, LOSSY)
     assert "accepted" in story.f.later("birch", LOSSY)
