@@ -191,6 +191,8 @@ def _try(scene: Scene, sites: dict[str, str], projects: dict[str, ServerFolder])
         "insecure", plain, {"FLWR_HOME": str(stage.out / "homes" / "insecure"), "FLWR_TELEMETRY_ENABLED": "0"}
     )
     wait(lambda: "Activated node_id" in scene.superlink_log, "us-f3 to be let in")
+    # A server that starts ends the runs that it finds there, this one too if it were there by then.
+    wait(lambda: "/v1/control/list-runs" in scene.superlink_log, "the server to have looked for runs of before")
     _hand_out_other_code(scene)
     join("copy", scene.project.kits / "us-f3", sites["us_f3"])
 
