@@ -89,7 +89,7 @@ study-quick: $(VENV)/.app  ## the smallest study, on embedded data in minutes; A
 deploy-demo: $(VENV)/.app  ## a federation of real processes on this machine: TLS, keys, proxy; ARGS="overrides"
 	@rm -rf runs/deploy-demo && $(BIN)/fedmce deploy-demo --out runs/deploy-demo $(ARGS)
 
-faults: $(VENV)/.dev  ## the fault suite: every case of every group, real processes included; ARGS="options of pytest"
+faults: $(VENV)/.oracle  ## the fault suite: every case of every group, real processes included; ARGS="options of pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.cases --files) \
 		-n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,12 +261,11 @@ def test_D51_and_D52_of_volumes(folder: Folder) -> None:
     expect(folder, "D51")
 
 
-def test_D51_volume_without_its_library(folder: Folder) -> None:
-    try:
-        import nibabel  # noqa: F401
-    except ImportError:
-        folder.files["scans/5.nii.gz"] = b"\x1f\x8b"
-        _point(folder, "scans/5.nii.gz")
-        assert "nibabel" in expect(folder, "D51").errors[0].text()
-    else:
-        pytest.skip("nibabel is installed")
+@pytest.mark.parametrize(("library", "ending"), [("nibabel", "nii.gz"), ("soundfile", "wav")])
+def test_D51_files_without_their_library(
+    folder: Folder, library: str, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    folder.files[f"scans/5.{ending}"] = b"\x1f\x8b"
+    _point(folder, f"scans/5.{ending}")
+    assert library in expect(folder, "D51").errors[0].text()

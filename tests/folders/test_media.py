@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,30 @@ def test_a_recording_is_channels_by_steps_and_may_be_cut_or_padded(tmp_path: Pat
     longer = decode(tmp_path / "a.wav", modality("series", 2, 12, fit="resize"))
     np.testing.assert_array_equal(longer, np.pad(sound.T, ((0, 0), (0, 2))))
     assert decode(tmp_path / "a.wav", modality("series", 2, 4, fit="resize")).shape == (2, 4)
+
+
+def test_of_a_volume_the_last_axis_becomes_the_channels(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (extra `oracle`)")
+    volume = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    scaled = nibabel.Nifti1Image(volume, np.eye(4))
+    scaled.header.set_slope_inter(0.5, -1.0)  # as scanners store them: whole numbers, and how to read them
+    nibabel.save(scaled, tmp_path / "a.nii.gz")
+    found = decode(tmp_path / "a.nii.gz", modality("image", 4, 2, 3))
+    np.testing.assert_array_equal(found, 0.5 * np.moveaxis(volume, -1, 0) - 1)
+    nibabel.save(nibabel.Nifti1Image(volume[:, :, 0], np.eye(4)), tmp_path / "b.nii")
+    np.testing.assert_array_equal(decode(tmp_path / "b.nii", modality("image", 1, 2, 3)), volume[None, :, :, 0])
+    with pytest.raises(DataError, match=r"a.nii.gz: holds \(4, 2, 3\); needed \(3, 2, 3\)"):
+        decode(tmp_path / "a.nii.gz", modality("image", 3, 2, 3))
+
+
+@pytest.mark.parametrize(("library", "name"), [("nibabel", "a.nii"), ("soundfile", "a.wav")])
+def test_a_file_whose_library_is_not_there_names_it(
+    library: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=f"{name}: .*needed the library {library}. `pip install {library}`"):
+        decode(tmp_path / name, modality("image", 1, 2, 3))
 
 
 def test_broken_and_unknown_files_are_named_without_the_decoder_s_text(tmp_path: Path) -> None:
