@@ -20,6 +20,7 @@ from tests.faults.network_story import (
     HARMLESS,
     HARMLESS_TWICE,
     LAST_PARTED,
+    LEAST_CLOSED_S,
     LOSSY,
     MOVED,
     NGINX,
@@ -120,7 +121,7 @@ def test_N11_what_a_proxy_answers_is_not_taken_for_the_server(story: Story) -> N
 def test_N01_a_port_that_closes_for_a_while_ends_nothing(story: Story) -> None:
     """Six seconds within a round, and a minute at cedar, over the whole partition."""
     assert story.verdict(MOVED, "ash") == "accepted"
-    assert story.seen["closed for"] > 10
+    assert story.seen["closed for"] > LEAST_CLOSED_S
     assert "accepted" in story.f.later("cedar", story.seen["healed after"])
 
 
