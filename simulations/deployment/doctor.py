@@ -32,6 +32,7 @@ from fedmce.record import read_record
 from server.heartbeat import HEARTBEAT
 from simulations.deployment.client_join import SOCKET
 from simulations.deployment.reach import outside_problems, reach_problems
+from simulations.deployment.server_process import SILENT_S
 
 FLOWER, HEALTH_S, LEAST_FREE_GB = "1.41", 3.0, 2.0
 Result = Literal["ok", "warning", "fault", "not running"]
@@ -132,7 +133,7 @@ def _run_findings(folder: ServerFolder) -> Iterator[Finding]:
         yield Finding("run", "not running", f"{done}{of} rounds committed", "fedmce server up goes on from there")
         return
     age = time.time() - beat.stat().st_mtime
-    late = age > 60
+    late = age > SILENT_S
     fix = "`fedmce server up` starts it again by itself; if it does not, see log/ in the server folder." if late else ""
     detail = f"round {done}{of} committed, heartbeat {age:.0f} s ago"
     yield Finding("run", "fault" if late else "ok", detail, fix, 6)

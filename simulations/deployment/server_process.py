@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from simulations.processes import runs, stop_all
 SILENT_S = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class ServerProcess:
     """Whoever works on the run of a folder.
 
@@ -24,6 +24,9 @@ class ServerProcess:
     """
 
     folder: Path
+    # The newest sign of life and when it was noticed, by a clock that nobody sets and that stands still in a suspended
+    # machine: by the file's own time a clock that jumps, or a lid that was closed, would look like a death.
+    _newest: tuple[int, float] | None = field(default=None, init=False, repr=False)
 
     @property
     def pid(self) -> int | None:
@@ -38,7 +41,9 @@ class ServerProcess:
             return None
         if not runs(int(beat["pid"])):
             return "its process is gone"
-        if time.time() - beat["mtime"] > SILENT_S:
+        if self._newest is None or self._newest[0] != beat["at_ns"]:
+            self._newest = beat["at_ns"], time.monotonic()
+        if time.monotonic() - self._newest[1] > SILENT_S:
             return f"no heartbeat for {SILENT_S:.0f} s"
         return None
 
@@ -58,6 +63,6 @@ class ServerProcess:
     def _beat(self) -> dict[str, Any] | None:
         path = self.folder / HEARTBEAT
         try:
-            return json.loads(path.read_text(encoding="utf-8")) | {"mtime": path.stat().st_mtime}  # type: ignore[no-any-return]
+            return json.loads(path.read_text(encoding="utf-8")) | {"at_ns": path.stat().st_mtime_ns}  # type: ignore[no-any-return]
         except (OSError, json.JSONDecodeError):
             return None

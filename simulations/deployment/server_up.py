@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from simulations.deployment.server_process import ServerProcess
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state, stop_other_runs
 from simulations.processes import Supervised, check_port_is_free, kill_all, program, stop_all
 
-READY_S, LOOK_S, STATUS_EVERY_S = 90.0, 1.0, 15.0
+READY_S, LOOK_S = 90.0, 1.0
+STATUS_EVERY_S, STATUS_ALIVE_EVERY_S = 15.0, 60.0  # asking Flower takes two seconds of CPU, while a heartbeat is free
 RESTARTS = 5  # without a further committed round
 HOST = "localhost"  # SuperLink and executor; sites come through the proxy
 # How a run that ended by itself leaves the supervisor: a restart would end in the same way.
@@ -85,7 +87,7 @@ class ServerRun:
         """Record, state and result."""
         return self.folder.path / "run"
 
-    @property
+    @cached_property
     def _process(self) -> ServerProcess:
         return ServerProcess(self.run_folder)
 
@@ -264,7 +266,7 @@ class ServerRun:
         registration: Registration,
     ) -> str:
         """Until the run is over in some way; ``finished``, or what happened."""
-        next_look = time.monotonic() + STATUS_EVERY_S
+        looked = time.monotonic()
         while True:
             end = self._drain()
             if end is not None and end["status"] == "finished" and (self.run_folder / "result.json").is_file():
@@ -283,8 +285,8 @@ class ServerRun:
             if (why := self._process.what_became_of_it()) is not None:
                 return why
             registration.follow(environment)
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + STATUS_EVERY_S
+            if time.monotonic() - looked >= (STATUS_EVERY_S if self._process.pid is None else STATUS_ALIVE_EVERY_S):
+                looked = time.monotonic()
                 try:
                     state = run_state(run_id, environment)
                 except RunError:

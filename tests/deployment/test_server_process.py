@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,9 +21,10 @@ from fedmce.kits.keys import make_node_key
 from fedmce.kits.manage import register, revoke
 from fedmce.kits.server_folder import ServerFolder
 from server.committed.lock import HeldError, Lock
+from server.heartbeat import HEARTBEAT, heartbeat
 from server.operator_word import Told, Words
 from simulations import flower_cli
-from simulations.deployment import registration, server_up
+from simulations.deployment import registration, server_process, server_up
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import SILENT_S, ServerProcess
 from simulations.deployment.server_up import Ports, ServerRun
@@ -75,12 +79,82 @@ def test_S04_a_process_that_is_dying_is_not_gone_while_one_of_its_threads_holds_
     child.wait()
 
 
-def test_S01_a_process_that_gives_no_sign_of_life_is_started_again(tmp_path: Path) -> None:
-    path = beat(tmp_path, os.getpid())
-    assert ServerProcess(tmp_path).what_became_of_it() is None
-    old = time.time() - SILENT_S - 1
-    os.utime(path, (old, old))
-    assert "no heartbeat" in str(ServerProcess(tmp_path).what_became_of_it())
+class Clock:
+    """Time passes by sleeping alone."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_S01_a_process_that_gives_no_sign_of_life_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, path = Clock(), beat(tmp_path, os.getpid())
+    monkeypatch.setattr(server_process, "time", clock)
+    server = ServerProcess(tmp_path)
+    for touched in (5, 4, 10**9):  # by the wall clock, which may be set back, or far ahead
+        assert server.what_became_of_it() is None
+        clock.sleep(SILENT_S)
+        assert server.what_became_of_it() is None
+        os.utime(path, (touched, touched))
+    clock.sleep(1.0)
+    assert server.what_became_of_it() is None
+    clock.sleep(SILENT_S + 1)
+    assert "no heartbeat" in str(server.what_became_of_it())
+
+
+def test_a_full_disk_does_not_look_like_the_death_of_a_process_that_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path, server = tmp_path / HEARTBEAT, ServerProcess(tmp_path)
+    with heartbeat(tmp_path, every_s=0.01):
+        assert soon(path.exists)
+        monkeypatch.setattr(Path, "write_text", full)
+        for _ in range(3):
+            before = path.stat().st_mtime_ns
+            assert soon(lambda before=before: path.stat().st_mtime_ns > before)
+        assert server.pid == os.getpid()
+        assert server.what_became_of_it() is None
+    assert not path.exists()
+
+
+def soon(law: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 60
+    while not law():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+@pytest.mark.parametrize(("beats", "asked"), [(True, 2), (False, 8)])
+def test_S01_flower_is_asked_for_a_run_less_often_while_its_process_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beats: bool, asked: int
+) -> None:
+    clock, states = Clock(), list[str]()
+
+    def run_state(run_id: str, _: Any) -> flower_cli.RunState:
+        states.append(run_id)
+        return flower_cli.RunState("running", "")
+
+    run: Any = ServerRun(ServerFolder(tmp_path), Ports(), lambda row: None, lambda line: None)
+    monkeypatch.setattr(server_up, "time", clock)
+    monkeypatch.setattr(server_up, "run_state", run_state)
+    monkeypatch.setattr(run, "_drain", lambda: {"status": "failed", "reason": "x"} if clock.now > 1121 else None)
+    if beats:
+        (tmp_path / "run").mkdir()
+        beat(tmp_path / "run", os.getpid())
+    program, registration = SimpleNamespace(is_alive=True), SimpleNamespace(follow=lambda _: None)
+    assert run._watch("7", {}, (program, program), registration) == "failed: x"
+    assert states == ["7"] * asked
 
 
 def test_S17_a_run_that_another_server_works_on_is_not_begun_again(tmp_path: Path) -> None:
