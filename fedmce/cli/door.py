@@ -75,9 +75,10 @@ def door(as_json: bool = False) -> Iterator[Door]:
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
         raise
     except OSError as error:
-        if error.filename is None or error.errno not in PATHS:
+        known = PATHS.get(error.errno or 0)
+        if known is None or (error.filename is None and known != StateError.exit_code):
             raise out.leave("error", _bug(out, error), 1) from None
-        raise out.leave("error", _path(error), PATHS[error.errno]) from None
+        raise out.leave("error", _path(error), known) from None
     except Exception as error:
         raise out.leave("error", _bug(out, error), 1) from None
 
@@ -97,6 +98,8 @@ def _state(out: Door) -> str:
 
 def _path(error: OSError) -> str:
     paths = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    if not paths:  # a write does not say to which file
+        return f"{error.strerror}; needed a disk that can be written. make room on it or mend it, and run the command again"
     return (
         f"{paths}: {error.strerror}; needed a path that can be used so. check what was given, its folder and its rights"
     )

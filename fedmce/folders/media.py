@@ -80,7 +80,8 @@ def _volume(path: Path, modality: FolderModality) -> npt.NDArray[Any]:
         import nibabel
     except ImportError:
         raise DataError(f"{path}: a NIfTI volume; needed the library nibabel. `pip install nibabel`") from None
-    values = np.asarray(nibabel.load(path).get_fdata(dtype=np.float32))
+    image: Any = nibabel.load(path)  # its type is that of any file that nibabel reads
+    values = np.asarray(image.get_fdata(dtype=np.float32))
     return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fedmce.folders.layout import ARRAYS, AUDIO, IMAGES, VOLUMES, FolderModality
 from fedmce.folders.npy_header import NpyError, read_npy_header
@@ -92,7 +93,8 @@ def _audio(path: Path, modality: FolderModality) -> tuple[Shape, Shape]:
 def _volume(path: Path, modality: FolderModality) -> tuple[Shape, Shape]:
     import nibabel
 
-    shape = tuple(int(size) for size in nibabel.load(path).shape)
+    image: Any = nibabel.load(path)  # its type is that of any file that nibabel reads
+    shape = tuple(int(size) for size in image.shape)
     return (1, *shape) if len(shape) == 2 else (shape[-1], *shape[:-1]), modality.shape
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fedmce.durable import FULL
 from fedmce.errors import StateError
 
 NAME = "LOCK"
@@ -89,7 +90,11 @@ class Lock:
 
     def _say(self, text: bytes) -> None:
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text, 0)
+        try:
+            os.pwrite(self._fd, text, 0)
+        except OSError as error:
+            if error.errno not in FULL:  # the kernel's lock needs no room
+                raise
 
     def _held(self, holder: dict[str, Any]) -> HeldError:
         who = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"

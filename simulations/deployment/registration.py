@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedmce.durable import Disk, write_durably
 from fedmce.errors import FedMCEError
 from fedmce.kits.roster import node_file, read_roster
 from fedmce.kits.server_folder import ServerFolder
@@ -64,7 +65,7 @@ class Registration:
             return
         try:
             self.bring(environment)
-        except FedMCEError as error:
+        except (FedMCEError, OSError) as error:
             self._not_before = time.monotonic() + AGAIN_S
             self.say(f"warning: the roster has changed and could not be brought to Flower yet: {error}")
 
@@ -85,4 +86,4 @@ class Registration:
 
     def _note(self, noted: Mapping[str, str]) -> None:
         path = self.folder.path / "registered.json"
-        path.write_text(json.dumps(noted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_durably(Disk(), path, (json.dumps(noted, indent=2, sort_keys=True) + "\n").encode())

@@ -22,6 +22,7 @@ from fedmce._paths import app_root
 from fedmce.config.load import config_from_tree
 from fedmce.config.privacy_rules import privacy_warnings
 from fedmce.config.schema import RunConfig
+from fedmce.durable import FULL
 from fedmce.errors import ConfigError, DataError, FedMCEError, NetworkError, RunError, StateError, StoppedError
 from fedmce.kits.problem import refuse
 from fedmce.kits.roster import read_roster
@@ -29,6 +30,7 @@ from fedmce.kits.server_check import server_problems
 from fedmce.kits.server_folder import ServerFolder, read_plan, read_server
 from fedmce.record import read_record
 from server.committed.lock import Lock
+from server.committed.room import Room
 from server.settings import write_config
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import ServerProcess
@@ -38,6 +40,7 @@ from simulations.processes import Supervised, check_port_is_free, kill_all, prog
 READY_S, LOOK_S = 90.0, 1.0
 STATUS_EVERY_S, STATUS_ALIVE_EVERY_S = 15.0, 60.0  # asking Flower takes two seconds of CPU, while a heartbeat is free
 RESTARTS = 5  # without a further committed round
+ROOM_BYTES = 8 * 2**20  # on the disk, for Flower's database and logs to go on with
 HOST = "localhost"  # SuperLink and executor; sites come through the proxy
 # How a run that ended by itself leaves the supervisor: a restart would end in the same way.
 KINDS: dict[int, type[FedMCEError]] = {2: ConfigError, 3: DataError, 4: NetworkError, 5: StateError, 6: StoppedError}
@@ -91,6 +94,14 @@ class ServerRun:
     def _process(self) -> ServerProcess:
         return ServerProcess(self.run_folder)
 
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self.folder.path, self._say_full)
+
+    def _say_full(self, told: dict[str, Any]) -> None:
+        free, needed = (f"{told[what] / 2**20:.1f} MiB" for what in ("free_bytes", "needed_bytes"))
+        self.say(f"the disk of {self.folder.path} is full ({free} free, {needed} needed); going on when there is room")
+
     @property
     def address(self) -> str:
         """Of the SuperLink."""
@@ -113,6 +124,7 @@ class ServerRun:
             check_port_is_free("127.0.0.1", port, "--port")
         held = Lock(self.folder.path)  # before anything of another server on this folder is taken for left over
         try:
+            self._room.await_free(ROOM_BYTES)
             self._prepare(config)
             with self._flower() as (environment, programs):
                 sites = ", ".join(config.sites or ())
@@ -216,17 +228,27 @@ class ServerRun:
         self._committed = self._rounds_done()
         registration = Registration(self.folder, self.run_folder, self.say)
         while True:
-            registration.bring(environment)
-            self._process.end()
-            self._last_end = self._end_row()
-            run_id = self._submit(environment)
-            with suppress(RunError):  # without it sites are slow once, no more
-                stop_other_runs(run_id, environment)
-            how = self._watch(run_id, environment, programs, registration)
-            if how == "finished":
-                return
+            try:
+                how = self._once(environment, programs, registration)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self._room.wait_after(error)
+                how, was_full = "the disk is full", True
+            except RunError:
+                if self._room.await_free(ROOM_BYTES):
+                    raise
+                how, was_full = "the disk was full", True
+            else:
+                if how == "finished":
+                    return
+                # Flower's database is on it as well: with a full disk no run goes far, and none is to blame.
+                was_full = not self._room.await_free(ROOM_BYTES)
             done = self._rounds_done()
-            self.restarts = 0 if done > self._committed else self.restarts + 1
+            if done > self._committed:
+                self.restarts = 0
+            elif not was_full:
+                self.restarts += 1
             self._committed = done
             if self.restarts >= RESTARTS:
                 raise StoppedError(
@@ -235,6 +257,18 @@ class ServerRun:
                 )
             self.say(f"the run ended ({how}); going on after round {done}")
             self._revive(*programs)
+
+    def _once(
+        self, environment: dict[str, str], programs: tuple[Supervised, Supervised], registration: Registration
+    ) -> str:
+        """One run of Flower's on the state that the last one left; how it ended, as :meth:`_watch` says it."""
+        registration.bring(environment)
+        self._process.end()
+        self._last_end = self._end_row()
+        run_id = self._submit(environment)
+        with suppress(RunError):  # without it sites are slow once, no more
+            stop_other_runs(run_id, environment)
+        return self._watch(run_id, environment, programs, registration)
 
     def _revive(self, superlink: Supervised, executor: Supervised) -> None:
         """Both again where they ended: whoever killed the server's process may have killed them too."""

@@ -21,13 +21,14 @@ from fedmce.kits.keys import make_node_key
 from fedmce.kits.manage import register, revoke
 from fedmce.kits.server_folder import ServerFolder
 from server.committed.lock import HeldError, Lock
+from server.committed.room import Room
 from server.heartbeat import HEARTBEAT, heartbeat
 from server.operator_word import Told, Words
 from simulations import flower_cli
 from simulations.deployment import registration, server_process, server_up
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import SILENT_S, ServerProcess
-from simulations.deployment.server_up import Ports, ServerRun
+from simulations.deployment.server_up import RESTARTS, Ports, ServerRun
 from simulations.processes import free_port_block, runs
 from tests.kits.made import LATER, project
 
@@ -202,6 +203,78 @@ def test_S01_S02_what_flower_still_takes_for_running_is_ended_but_for_the_new_ru
 
     monkeypatch.setattr(flower_cli, "flwr", flwr)
     assert flower_cli.stop_other_runs("4", {}) == stopped == ["2", "3"]
+
+
+class Ends:
+    """Stands for runs of Flower's: each ends in its way, and what it finds on its way out may change the disk."""
+
+    def __init__(self, *ways: str | Exception) -> None:
+        self.left = list(ways)
+
+    def __call__(self, *_: object) -> str:
+        way = self.left.pop(0)
+        if isinstance(way, Exception):
+            raise way
+        return way
+
+
+def supervised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: Ends, is_full: Callable[[float], bool]
+) -> tuple[Any, list[str]]:
+    """A supervisor whose disk is full at times of a clock of its own, and what it says."""
+    clock, said = Clock(), list[str]()
+    run: Any = ServerRun(ServerFolder(tmp_path), Ports(), lambda row: None, said.append)
+    run._room = Room(tmp_path, run._say_full, lambda folder: 0 if is_full(clock.now - 1000) else 2**30, clock)
+    monkeypatch.setattr(run, "_once", ends)
+    monkeypatch.setattr(run, "_revive", lambda *_: None)
+    return run, said
+
+
+FULL_DISK, NO_ANSWER = OSError(errno.ENOSPC, "No space left on device"), RunError("flwr run: no answer")
+
+
+def test_a_full_disk_is_waited_for_and_no_run_is_blamed_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = ["Flower lists it as finished:failed", FULL_DISK, NO_ANSWER]
+    ends = Ends(*ways * (RESTARTS + 1), "finished")
+    # Each end finds it full, and room a second later.
+    run, said = supervised(tmp_path, monkeypatch, ends, lambda now: now % 2 == 0)
+    monkeypatch.setattr(run, "_revive", lambda *_: run._room._clock.sleep(1.0))
+    run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
+    assert ends.left == []
+    assert run.restarts == 0
+    assert "is full (0.0 MiB free, 8.0 MiB needed); going on when there is room" in said[0]
+
+
+def test_a_full_disk_is_told_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, said = supervised(
+        tmp_path, monkeypatch, Ends("Flower lists it as finished:failed", "finished"), lambda now: now < 130
+    )
+    run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
+    assert [line.partition(" (")[0] for line in said[:-1]] == [f"the disk of {tmp_path} is full"] * 3
+    assert said[-1] == "the run ended (Flower lists it as finished:failed); going on after round 0"
+
+
+def test_with_room_on_the_disk_a_refusal_of_flower_s_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = supervised(tmp_path, monkeypatch, Ends(NO_ANSWER), lambda now: False)
+    with pytest.raises(RunError, match="no answer"):
+        run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
+    run, _ = supervised(tmp_path, monkeypatch, Ends(OSError(errno.EIO, "Input/output error")), lambda now: False)
+    with pytest.raises(OSError, match="Input/output"):
+        run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
+
+
+def test_a_lock_needs_no_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise FULL_DISK
+
+    monkeypatch.setattr(os, "pwrite", full)
+    held = Lock(tmp_path)
+    with pytest.raises(HeldError):
+        Lock(tmp_path)
+    held.release()
+    Lock(tmp_path).release()
 
 
 class Flower:

@@ -152,3 +152,15 @@ def test_a_path_that_cannot_be_used_is_no_bug_and_a_full_disk_is_a_fault_of_the_
     said = capsys.readouterr().err
     assert ("probably a bug" in said) == (code == 1)
     assert "some/path" in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 5), (errno.EDQUOT, 5), (errno.EIO, 5), (errno.EACCES, 1)])
+def test_a_write_that_a_full_disk_does_not_take_names_no_file_and_is_no_bug(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as left, door():
+        raise OSError(number, os.strerror(number))
+    assert left.value.exit_code == code
+    said = capsys.readouterr().err
+    assert ("probably a bug" in said) == ("Traceback" in said) == (code == 1)
+    assert code == 1 or said.startswith(f"error: {os.strerror(number)}; needed a disk that can be written. make room")

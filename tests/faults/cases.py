@@ -37,6 +37,7 @@ LONG = (
     "tests/faults/test_N_network.py",
     "tests/faults/test_C_worker.py",
     "tests/deployment/test_demo.py",
+    "tests/faults/test_F_process.py",
 )
 
 

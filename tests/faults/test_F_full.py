@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tests.faults.fake_run import (
 )
 from tests.faults.killed import in_child, quick_folder
 from tests.faults.sick_disk import Clock, failing
+from tests.faults.small_disk import small_disk
 
 ROUNDS = 5
 OPENING = Opening(PLAN, VERSIONS)
@@ -103,14 +103,8 @@ def test_F01_a_round_is_not_sent_without_twice_the_room_of_the_state(folder: Pat
 
 @pytest.mark.slow
 def test_F01_a_small_disk_that_fills_up_for_real_is_waited_for(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here; RLIMIT_FSIZE stands in for it above")
-    try:
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", 2) as disk:
         state = open_state(disk / "state", OPENING)
         run_to_end(state, 2, 50_000)
         filler = disk / "filler"
@@ -125,8 +119,6 @@ def test_F01_a_small_disk_that_fills_up_for_real_is_waited_for(tmp_path: Path) -
         assert clock.now >= 3
         state.close("finished")
         assert content_of(opened(disk / "state")) == undisturbed(3, 50_000)[3]
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def test_R28_a_kill_while_a_full_disk_is_waited_for_resumes_later(folder: Path) -> None:
