@@ -18,6 +18,7 @@ from fedmce.folders.layout import SiteFile
 from fedmce.kits.keys import read_node_key
 from fedmce.kits.problem import refuse
 from fedmce.kits.verify import Kit, verify_kit
+from server.committed.room import free_bytes
 from simulations.deployment.checked_app import LOG, checked_path
 from simulations.deployment.reach import reach_problems
 from simulations.flower_cli import home_environment
@@ -36,6 +37,7 @@ NODE = (
 # The SuperLink takes a killed node for connected until two heartbeats have failed, and a server that starts registers
 # keys one by one: only a refusal that lasts is meant.
 HELD_S, PATIENCE_S = 90.0, 180.0
+ROOM_BYTES = 2**20  # of the home, below which a round may not find room for what the site keeps
 
 
 @dataclass
@@ -59,6 +61,7 @@ class SiteRun:
     say: Callable[[str], None]
     until: Callable[[], bool]
     patience_s: float = PATIENCE_S
+    _told_full: float = field(default=0.0, repr=False)
     _refused_since: float = field(default=0.0, repr=False)
     _is_refused: bool = field(default=False, repr=False)
 
@@ -95,6 +98,7 @@ class SiteRun:
                 self._watch(node, words.fresh())
                 if code := refusals.fresh().strip():
                     self.say(code.splitlines()[-1])
+                self._tell_of_a_full_disk()
                 time.sleep(LOOK_S)
         finally:
             node.stop()
@@ -147,6 +151,18 @@ class SiteRun:
             if not self._is_refused:
                 self.say(f"the SuperNode had ended with {code}; started again (its log: {node.log})")
             self._is_refused = False
+
+    def _tell_of_a_full_disk(self) -> None:
+        """Now and once a minute; the logs that would say so are on that disk."""
+        free, now = free_bytes(self.home), time.monotonic()
+        if free >= ROOM_BYTES:
+            self._told_full = 0.0
+        elif not self._told_full or now - self._told_full > SAY_EVERY_S:
+            self._told_full = now
+            self.say(
+                f"the disk of {self.home} is full ({free / 2**20:.1f} MiB free): rounds are answered with disk_full until there "
+                "is room"
+            )
 
     def _refusal(self) -> str:
         return (

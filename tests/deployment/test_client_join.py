@@ -67,6 +67,18 @@ def test_C19_a_server_that_is_not_the_right_one_is_not_waited_for(
     assert clock.now == began
 
 
+def test_a_site_whose_disk_is_full_is_told_once_a_minute_until_there_is_room(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, began = list[str](), clock.now
+    monkeypatch.setattr(client_join, "free_bytes", lambda _: 0 if clock.now - began < 150 else 2**30)
+    one = site(said)
+    for _ in range(200):
+        one._tell_of_a_full_disk()
+        clock.sleep(1.0)
+    assert said == ["the disk of home is full (0.0 MiB free): rounds are answered with disk_full until there is room"] * 3
+
+
 def test_C18_a_second_command_on_one_home_is_told_who_has_it_and_ends_nothing_of_the_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
