@@ -76,7 +76,9 @@ def test_a_site_whose_disk_is_full_is_told_once_a_minute_until_there_is_room(
     for _ in range(200):
         one._tell_of_a_full_disk()
         clock.sleep(1.0)
-    assert said == ["the disk of home is full (0.0 MiB free): rounds are answered with disk_full until there is room"] * 3
+    assert (
+        said == ["the disk of home is full (0.0 MiB free): rounds are answered with disk_full until there is room"] * 3
+    )
 
 
 def test_C18_a_second_command_on_one_home_is_told_who_has_it_and_ends_nothing_of_the_first(
