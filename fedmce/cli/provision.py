@@ -82,11 +82,19 @@ def with_modalities(plan: RunConfig, sites: Sequence[str]) -> RunConfig:
     """A plan on site folders with what these say written out, so that it needs them no more.
 
     Raises:
+        ConfigError: another data set, or what needs the rows of all sites in one place.
         DataError: the folders are not there, or do not agree.
     """
     if plan.dataset.name != "folders":
-        return plan
+        raise ConfigError(
+            f"dataset: given {plan.dataset.name}, where every site opens a folder of its own; needed dataset=folders, with "
+            "dataset.path of example folders or with dataset.modalities and dataset.classes. `fedmce site export` writes "
+            "some data sets as such folders"
+        )
+    from fedmce.data.folders import check_not_dealt
     from fedmce.folders.plan import planned
+
+    check_not_dealt(plan)
 
     # Where each site opens its own folder, the names are known from the command alone.
     is_here = plan.dataset.path is not None or plan.sites is not None

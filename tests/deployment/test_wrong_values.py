@@ -17,7 +17,8 @@ from fedmce.cli.door import door
 from tests.kits.made import project
 
 KIT, SITES = "P/kits/north", "--sites north,south"
-PROVISION = f"provision --out NEW {SITES}"
+FOLDERS = "dataset=folders dataset.modalities=[{name:x,kind:tabular,shape:[2]}] dataset.classes=[a,b]"
+PROVISION = f"provision --out NEW {SITES} {FOLDERS}"
 IMPORT = "site import NEW --site a --target y --table t=t.csv"
 WRONG = {
     # provision
@@ -31,10 +32,11 @@ WRONG = {
     f"{PROVISION} --max-rows east=5": 2,
     f"{PROVISION} privacy=open": 2,
     f"{PROVISION} rounds=0": 2,
-    "provision --out NEW --sites north,north": 2,
-    f"provision --out P {SITES}": 2,
-    f"provision --out file {SITES}": 2,
-    f"provision --out file/x {SITES}": 2,
+    f"provision --out NEW {SITES}": 2,
+    f"provision --out NEW --sites north,north {FOLDERS}": 2,
+    f"provision --out P {SITES} {FOLDERS}": 2,
+    f"provision --out file {SITES} {FOLDERS}": 2,
+    f"provision --out file/x {SITES} {FOLDERS}": 2,
     # server
     "server up --dir nowhere": 4,
     "server up --dir file": 4,

@@ -22,10 +22,13 @@ def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"fedmce.kits.{module}.app_digest", lambda: "0" * 64)
 
 
+FOLDERS = ("dataset=folders", "dataset.modalities=[{name:x,kind:tabular,shape:[2]}]", "dataset.classes=[a,b]")
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[ServerFolder, str]:
     out = tmp_path / "federation"
-    done = fedmce("provision", "--sites", "north,south", "--out", str(out), "--keys", "site", "rounds=3")
+    done = fedmce("provision", "--sites", "north,south", "--out", str(out), "--keys", "site", "rounds=3", *FOLDERS)
     assert done.exit_code == 0, done.output
     told = re.search(r"SHA256:\S+", done.stdout)
     assert told
@@ -103,9 +106,28 @@ def test_what_is_wrong_with_a_provision_is_said_and_nothing_is_made(
     (tmp_path / "TAKEN").mkdir()
     (tmp_path / "TAKEN" / "x").touch()
     places = {"TAKEN": str(tmp_path / "TAKEN"), "NEW": str(tmp_path / "NEW")}
-    done = fedmce("provision", *(places.get(word, word) for word in arguments))
+    done = fedmce("provision", *(places.get(word, word) for word in arguments), *FOLDERS)
     assert done.exit_code == code, done.output
     assert sorted(p.name for p in tmp_path.iterdir()) == ["TAKEN"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ([], "dataset: given av_digits, where every site opens a folder of its own; needed dataset=folders"),
+        (["dataset=heart_disease"], "dataset: given heart_disease"),
+        ([*FOLDERS, "method=centralised"], "scope: given pooled"),
+        ([*FOLDERS, "partition=dirichlet"], "partition: given dirichlet"),
+        ([*FOLDERS, "contributions.source=server"], "contributions.source: given server, which holds no rows here"),
+    ],
+)
+def test_a_plan_that_no_federation_of_sites_could_run_is_refused_before_anything_is_made(
+    tmp_path: Path, plan: list[str], words: str
+) -> None:
+    done = fedmce("provision", "--sites", "north,south", "--out", str(tmp_path / "NEW"), *plan)
+    assert done.exit_code == 2, done.output
+    assert words in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_renew_revoke_kit_and_adopt_say_what_they_did(made: tuple[ServerFolder, str]) -> None:
