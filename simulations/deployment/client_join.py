@@ -154,7 +154,10 @@ class SiteRun:
 
     def _tell_of_a_full_disk(self) -> None:
         """Now and once a minute; the logs that would say so are on that disk."""
-        free, now = free_bytes(self.home), time.monotonic()
+        try:
+            free, now = free_bytes(self.home), time.monotonic()
+        except OSError:  # a home that is away for a while is no reason to leave
+            return
         if free >= ROOM_BYTES:
             self._told_full = 0.0
         elif not self._told_full or now - self._told_full > SAY_EVERY_S:
