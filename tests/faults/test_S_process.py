@@ -154,6 +154,19 @@ def test_S03_both_killed_at_once_are_replaced(chain: Chain, record_property: Not
     record_property("G10", chain.killed(both))
 
 
+def test_S03_when_all_of_the_server_is_killed_the_same_command_goes_on(chain: Chain) -> None:
+    """The supervisor too, as when the machine's plug is pulled."""
+    number = chain.collecting()
+    chain.f.server.kill()
+    assert chain.f.server.processes() == []
+    assert chain.committed == number - 1
+    asked = len(chain.f.audit("ask"))
+    chain.up()
+    chain.f.await_that(lambda: len(chain.f.audit("ask")) > asked, LONG_S, "the question after the kill")
+    assert chain.f.audit("ask")[asked]["round"] == number
+    chain.f.await_round(number, LONG_S)
+
+
 def test_S16_sigterm_while_replies_are_collected_leaves_the_round_and_exits_with_0(chain: Chain) -> None:
     chain.collecting()
     assert chain.f.server.stop() == 0, chain.f.server.log
