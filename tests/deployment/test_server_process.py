@@ -30,6 +30,7 @@ from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import SILENT_S, ServerProcess
 from simulations.deployment.server_up import RESTARTS, Ports, ServerRun
 from simulations.processes import free_port_block, runs
+from tests.faults.sick_disk import Clock
 from tests.kits.made import LATER, project
 
 
@@ -78,18 +79,6 @@ def test_S04_a_process_that_is_dying_is_not_gone_while_one_of_its_threads_holds_
         time.sleep(0.001)
     server.end()  # raises if the state is still held
     child.wait()
-
-
-class Clock:
-    """Time passes by sleeping alone."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def test_S01_a_process_that_gives_no_sign_of_life_is_started_again(
@@ -149,7 +138,7 @@ def test_S01_flower_is_asked_for_a_run_less_often_while_its_process_gives_signs_
     run: Any = ServerRun(ServerFolder(tmp_path), Ports(), lambda row: None, lambda line: None)
     monkeypatch.setattr(server_up, "time", clock)
     monkeypatch.setattr(server_up, "run_state", run_state)
-    monkeypatch.setattr(run, "_drain", lambda: {"status": "failed", "reason": "x"} if clock.now > 1121 else None)
+    monkeypatch.setattr(run, "_drain", lambda: {"status": "failed", "reason": "x"} if clock.now > 121 else None)
     if beats:
         (tmp_path / "run").mkdir()
         beat(tmp_path / "run", os.getpid())
@@ -224,7 +213,7 @@ def supervised(
     """A supervisor whose disk is full at times of a clock of its own, and what it says."""
     clock, said = Clock(), list[str]()
     run: Any = ServerRun(ServerFolder(tmp_path), Ports(), lambda row: None, said.append)
-    run._room = Room(tmp_path, run._say_full, lambda folder: 0 if is_full(clock.now - 1000) else 2**30, clock)
+    run._room = Room(tmp_path, run._say_full, lambda folder: 0 if is_full(clock.now) else 2**30, clock)
     monkeypatch.setattr(run, "_once", ends)
     monkeypatch.setattr(run, "_revive", lambda *_: None)
     return run, said
