@@ -97,6 +97,10 @@ class Room:
             return False
         return True
 
+    def is_low(self, needed: int) -> bool:
+        """Whether fewer bytes than ``needed`` are free."""
+        return self._free(self._folder) < needed
+
     def await_free(self, needed: int) -> bool:
         """Return when ``needed`` bytes are free; False if they had to be waited for."""
         at_once = True

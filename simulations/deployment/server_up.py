@@ -6,6 +6,7 @@ from the state folder that the last one left. Five such restarts without a furth
 
 from __future__ import annotations
 
+import errno
 import json
 import ssl
 import time
@@ -234,6 +235,7 @@ class ServerRun:
                 if error.errno not in FULL:
                     raise
                 self._room.wait_after(error)
+                self._room.await_free(ROOM_BYTES)
                 how, was_full = "the disk is full", True
             except RunError:
                 if self._room.await_free(ROOM_BYTES):
@@ -287,7 +289,9 @@ class ServerRun:
             try:
                 arguments = ["run", str(app_root()), CONNECTION, "--run-config", settings]
                 return str(flwr(arguments, environment)["run-id"])
-            except RunError:
+            except RunError as error:
+                if self._room.is_low(ROOM_BYTES):  # Flower's database is on it: no further try goes better
+                    raise OSError(errno.ENOSPC, str(error), str(self.folder.path)) from error
                 if time.monotonic() > end:
                     raise
                 time.sleep(2.0)

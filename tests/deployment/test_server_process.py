@@ -243,6 +243,28 @@ def test_a_full_disk_is_told_once_a_minute(tmp_path: Path, monkeypatch: pytest.M
     assert said[-1] == "the run ended (Flower lists it as finished:failed); going on after round 0"
 
 
+def test_a_disk_that_fills_up_while_a_run_is_handed_to_flower_is_told_after_one_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = supervised(tmp_path, monkeypatch, Ends(), lambda now: now < 30)
+    clock, tries = run._room._clock, list[float]()
+
+    def flwr(*_: object) -> dict[str, Any]:
+        tries.append(clock.now)
+        if clock.now < 30:
+            raise NO_ANSWER
+        return {"run-id": 7}
+
+    monkeypatch.setattr(server_up, "time", clock)
+    monkeypatch.setattr(server_up, "flwr", flwr)
+    monkeypatch.setattr(run, "_once", lambda *_: run._submit({}) and "finished")
+    run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
+    assert tries == [0, 30]
+    assert said[0].startswith(f"the disk of {tmp_path} is full")
+    assert said[-1] == "the run ended (the disk is full); going on after round 0"
+    assert run.restarts == 0
+
+
 def test_with_room_on_the_disk_a_refusal_of_flower_s_ends_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
