@@ -12,6 +12,7 @@ from typing import Any
 from fedmce.errors import DataError
 
 SCHEMA = "fedmce.record/1"
+RECORD = "record.jsonl"
 Row = dict[str, Any]
 Observer = Callable[[Row], None]
 
@@ -33,7 +34,7 @@ class RecordWriter:
     """Appends rows to ``record.jsonl`` and hands each to an observer (progress bar)."""
 
     def __init__(self, folder: Path, observer: Observer | None = None) -> None:
-        self._path = folder / "record.jsonl"
+        self._path = folder / RECORD
         self._observer = observer
 
     def write(self, event: str, **fields: Any) -> Row:
@@ -64,7 +65,7 @@ def read_record(folder: Path) -> list[Row]:
     Raises:
         DataError: no record there, or a line in the middle is not JSON.
     """
-    path = folder / "record.jsonl"
+    path = folder / RECORD
     try:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except OSError as error:
@@ -76,7 +77,10 @@ def read_record(folder: Path) -> list[Row]:
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
-            raise DataError(
-                f"{path}, line {number}: not JSON ({error}); the record was changed after the run"
-            ) from error
+            raise not_json(path, number, error) from error
     return rows
+
+
+def not_json(path: Path, number: int, error: ValueError) -> DataError:
+    """A line of a record that is no row."""
+    return DataError(f"{path}, line {number}: not JSON ({error}); the record was changed after the run")

@@ -14,7 +14,7 @@ from fedmce.durable import Disk
 from fedmce.errors import StateError
 from fedmce.models import Statistics
 from fedmce.record import RecordWriter
-from fedmce.record.writer import Observer, Row
+from fedmce.record.writer import RECORD, Observer, Row
 from fedmce.wire import digest
 from server.committed.chronicle import Chronicle
 from server.committed.finishing import finished_first
@@ -27,7 +27,7 @@ from server.committed.snapshot import Snapshot, from_files, to_files
 from server.roster import Roster
 from server.state import GlobalState
 
-STATE, RECORD = "state", "record.jsonl"
+STATE = "state"
 LIBRARIES = ("flwr", "torch", "numpy", "safetensors")
 
 

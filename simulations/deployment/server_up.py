@@ -29,7 +29,7 @@ from fedmce.kits.problem import refuse
 from fedmce.kits.roster import read_roster
 from fedmce.kits.server_check import server_problems
 from fedmce.kits.server_folder import ServerFolder, read_plan, read_server
-from fedmce.record import read_record
+from fedmce.record import RecordFollower, read_record
 from server.committed.lock import Lock
 from server.committed.room import Room
 from server.settings import write_config
@@ -80,11 +80,9 @@ class ServerRun:
     observer: Observer
     say: Callable[[str], None]
     restarts: int = 0
-    _seen: int = field(default=0, repr=False)
     _committed: int = field(default=0, repr=False)
     _last_end: dict[str, Any] | None = field(default=None, repr=False)
     _newest_end: dict[str, Any] | None = field(default=None, repr=False)
-    _mark: tuple[int, ...] = field(default=(), repr=False)  # inode, time and size of the record when it was read
 
     @property
     def run_folder(self) -> Path:
@@ -96,12 +94,17 @@ class ServerRun:
         return ServerProcess(self.run_folder)
 
     @cached_property
+    def _rows(self) -> RecordFollower:
+        return RecordFollower(self.run_folder)
+
+    @cached_property
     def _room(self) -> Room:
         return Room(self.folder.path, self._say_full)
 
     def _say_full(self, told: dict[str, Any]) -> None:
-        free, needed = (f"{told[what] / 2**20:.1f} MiB" for what in ("free_bytes", "needed_bytes"))
-        self.say(f"the disk of {self.folder.path} is full ({free} free, {needed} needed); going on when there is room")
+        free = f"{told['free_bytes'] / 2**20:.1f} MiB free" if told["free_bytes"] else "nothing free, or too many files"
+        needed = f"{told['needed_bytes'] / 2**20:.1f} MiB needed"
+        self.say(f"the disk of {self.folder.path} is full ({free}; {needed}); going on when there is room")
 
     @property
     def address(self) -> str:
@@ -266,7 +269,8 @@ class ServerRun:
         """One run of Flower's on the state that the last one left; how it ended, as :meth:`_watch` says it."""
         registration.bring(environment)
         self._process.end()
-        self._last_end = self._end_row()
+        self._drain()
+        self._last_end = self._newest_end  # of an earlier run
         run_id = self._submit(environment)
         with suppress(RunError):  # without it sites are slow once, no more
             stop_other_runs(run_id, environment)
@@ -335,26 +339,10 @@ class ServerRun:
 
     def _drain(self) -> dict[str, Any] | None:
         """Hand new rows on; the last row if it says that the run ended."""
-        try:
-            about = (self.run_folder / "record.jsonl").stat()
-        except OSError:
-            return None
-        mark = about.st_ino, about.st_mtime_ns, about.st_size
-        if mark != self._mark:  # a long run's record is too long to be read every second
-            self._mark = mark
-            rows = read_record(self.run_folder)
-            self._seen = min(self._seen, len(rows))  # a resumed run cuts its record back to what was committed
-            for row in rows[self._seen :]:
-                self.observer(row)
-            self._seen = len(rows)
-            self._newest_end = self._end_row(rows)
+        for row in self._rows.new():
+            self.observer(row)
+            self._newest_end = row if row["event"] == "end" else None
         return self._newest_end if self._newest_end != self._last_end else None
-
-    def _end_row(self, rows: list[dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """The last row if it says that the run ended; that of an earlier run stays until the next one begins."""
-        if rows is None:
-            rows = read_record(self.run_folder) if (self.run_folder / "record.jsonl").exists() else []
-        return rows[-1] if rows and rows[-1]["event"] == "end" else None
 
     def _rounds_done(self) -> int:
         if not (self.run_folder / "record.jsonl").exists():

@@ -21,7 +21,7 @@ from typing import Any
 from fedmce._paths import app_root
 from fedmce.config.schema import RunConfig
 from fedmce.errors import RunError
-from fedmce.record import RecordWriter, read_record
+from fedmce.record import RecordFollower, RecordWriter, read_record
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
 from simulations.processes import free_port, program, stop_all
 
@@ -56,18 +56,14 @@ class _Rows:
     """Hands new rows of the record to the observer."""
 
     def __init__(self, folder: Path, observer: Callable[[dict[str, Any]], None]) -> None:
-        self._folder, self._observer, self._seen = folder, observer, 0
+        self._record, self._observer = RecordFollower(folder), observer
         self.ended = False
 
     def drain(self) -> None:
         """Read what has been written since the last call."""
-        if not (self._folder / "record.jsonl").exists():
-            return
-        rows = read_record(self._folder)
-        for row in rows[self._seen :]:
+        for row in self._record.new():
             self._observer(row)
             self.ended = self.ended or row["event"] == "end"
-        self._seen = len(rows)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from fedmce.errors import RunError
 from fedmce.kits.keys import make_node_key
 from fedmce.kits.manage import register, revoke
 from fedmce.kits.server_folder import ServerFolder
+from fedmce.record import RecordWriter
 from server.committed.lock import HeldError, Lock
 from server.committed.room import Room
 from server.heartbeat import HEARTBEAT, heartbeat
@@ -123,6 +124,30 @@ def soon(law: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def test_S01_only_an_end_of_the_run_that_goes_on_is_one(tmp_path: Path) -> None:
+    """Also where the end of an earlier run was cut away and the next one died before it wrote a row."""
+    seen = list[str]()
+    run: Any = ServerRun(ServerFolder(tmp_path), Ports(), lambda row: seen.append(row["event"]), lambda line: None)
+    assert run._drain() is None
+    (tmp_path / "run").mkdir()
+    record = RecordWriter(tmp_path / "run")
+    record.write("start")
+    kept = (tmp_path / "run" / "record.jsonl").stat().st_size
+    ended = record.write("end", status="interrupted")
+    assert run._drain() == ended
+    run._last_end = run._newest_end
+    assert run._drain() is None
+    os.truncate(tmp_path / "run" / "record.jsonl", kept)
+    assert run._drain() is None
+    run._last_end = run._newest_end
+    assert run._drain() is None
+    record.write("resume")
+    assert run._drain() is None
+    ended = record.write("end", status="finished")
+    assert run._drain() == ended
+    assert seen == ["start", "end", "resume", "end"]
 
 
 @pytest.mark.parametrize(("beats", "asked"), [(True, 2), (False, 8)])
@@ -231,7 +256,7 @@ def test_a_full_disk_is_waited_for_and_no_run_is_blamed_for_it(tmp_path: Path, m
     run._run_to_the_end(SimpleNamespace(rounds=9), {}, (None, None))
     assert ends.left == []
     assert run.restarts == 0
-    assert "is full (0.0 MiB free, 8.0 MiB needed); going on when there is room" in said[0]
+    assert "is full (nothing free, or too many files; 8.0 MiB needed); going on when there is room" in said[0]
 
 
 def test_a_full_disk_is_told_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
