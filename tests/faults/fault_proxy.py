@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PATIENCE_S = 600.0  # longest that anything in here waits
+# Flower takes these once: of a question whose answer is lost the site never hears, and a reply announced twice is lost.
+TAKEN_ONCE = ("pull-messages", "push-messages")
 HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
 
@@ -116,6 +118,7 @@ class FaultProxy:
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
+        self._spared: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._flowing = threading.Event()
         self._flowing.set()
@@ -142,10 +145,15 @@ class FaultProxy:
         self.cut()
 
     def cut(self) -> None:
-        """End every connection now; new ones are taken."""
+        """End every connection now; new ones are taken.
+
+        Without a fault of its own, a call that Flower takes only once is answered before its connection ends: whoever
+        cuts means a loss that is made good, and makes the other one with a fault for that call.
+        """
         with self._lock:
             live, self._live = self._live, set()
-        for one in live:
+            at_once = live - self._spared
+        for one in at_once:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
@@ -215,17 +223,27 @@ class FaultProxy:
                         self._flowing.wait(PATIENCE_S)
                         return
                     self._handle(Exchange(call, self, behind, tls, call.at - used))
+                    with self._lock:
+                        self._spared.discard(tls)
+                        if tls not in self._live:
+                            return
                     used = time.time()
         finally:
             behind.close()
             with self._lock:
                 self._live.discard(tls)
+                self._spared.discard(tls)
 
     def _handle(self, exchange: Exchange) -> None:
         fault = self._due(exchange.call.name)
         if fault is not None:
             fault(exchange)
             return
+        if exchange.call.name in TAKEN_ONCE:
+            with self._lock:
+                if exchange.client not in self._live:
+                    raise Cut
+                self._spared.add(exchange.client)
         self._slow(len(exchange.call.body))
         answer = exchange.forward()
         self._slow(len(answer.body))

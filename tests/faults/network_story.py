@@ -188,7 +188,7 @@ def _renewed(story: Story, front: tuple[str, int] | None) -> None:
         site.proxy.cut()
     story.seen["serials"] = [_serial(f, front)]
     over = threading.Event()
-    reloads = threading.Thread(target=_reload, args=(story, front, over), daemon=True)
+    reloads = threading.Thread(target=_reload, args=(story, over), daemon=True)
     reloads.start()
     try:
         story.over(RENEWED)
@@ -199,14 +199,18 @@ def _renewed(story: Story, front: tuple[str, int] | None) -> None:
     for site in f.sites.values():
         site.proxy.heal()
         site.proxy.upstream = ("localhost", f.superlink)
-        site.proxy.cut()
+    _tell_nginx(f)  # it ends a connection when the call on it has been answered, which who only passes bytes on cannot
 
 
-def _reload(story: Story, front: tuple[str, int], over: threading.Event) -> None:
-    pid = int((story.f.folder / "nginx" / "nginx.pid").read_text())
+def _tell_nginx(f: Federation) -> None:
+    """To read its configuration again."""
+    os.kill(int((f.folder / "nginx" / "nginx.pid").read_text()), signal.SIGHUP)
+
+
+def _reload(story: Story, over: threading.Event) -> None:
     story.seen["reloads"] = 0
     while True:  # a round may be over within three seconds
-        os.kill(pid, signal.SIGHUP)
+        _tell_nginx(story.f)
         story.seen["reloads"] += 1
         if over.wait(0.4):
             return

@@ -15,6 +15,7 @@ from simulations.processes import MARK, Supervised, stop_all
 from tests.faults.fault_proxy import FaultProxy
 
 INJECT = Path(__file__).with_name("inject")
+KILL_S = 30.0
 NAME = "server.fedmce.test"  # of the server, as sites know it
 
 
@@ -57,11 +58,15 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL for it and all that it started, as when the machine's plug is pulled."""
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        end = time.monotonic() + KILL_S
+        while alive := self.processes():  # who was just being started too; and a process dies when the kernel has time
+            assert time.monotonic() < end, f"{alive} do not die"
+            for process in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(0.05)
         if self._one is not None and self._one.process is not None:
-            self._one.process.wait(30)
+            self._one.process.wait(KILL_S)
 
     def restart(self) -> None:
         """Start again what was stopped or killed."""

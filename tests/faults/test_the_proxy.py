@@ -193,6 +193,28 @@ def test_closing_ends_connections_that_are_open(proxy: FaultProxy) -> None:
     assert kept.recv(1) == b""
 
 
+@pytest.mark.parametrize(("call", "is_answered"), [("pull-messages", True), ("push-object", False)])
+def test_a_cut_spares_an_answer_that_nobody_gets_again(
+    proxy: FaultProxy, behind: Upstream, call: str, is_answered: bool
+) -> None:
+    """And ends the connection after it."""
+    context = ssl.create_default_context(cafile=str(proxy.authority))
+    connection = http.client.HTTPSConnection("localhost", proxy.address[1], timeout=20, context=context)
+    proxy.latency_s = 0.5
+    connection.request("POST", f"/v1/fleet/{call}", body=b"x")
+    kept = connection.sock
+    assert kept is not None
+    until(lambda: proxy.count(call) == 1)
+    time.sleep(0.1)
+    proxy.cut()
+    if is_answered:
+        assert connection.getresponse().read() == b"done"
+        assert kept.recv(1) == b""
+    else:
+        with pytest.raises(GONE):
+            connection.getresponse()
+
+
 def test_latency_and_a_slow_line_take_their_time(proxy: FaultProxy) -> None:
     proxy.latency_s = 0.2
     began = time.monotonic()
