@@ -21,15 +21,23 @@ from fedmce.models import NetworkSpec
 from fedmce.site_errors import WHERE_TRACES_ARE, said_of_number
 from fedmce.wire import ORDER, REPORT, STAMP, STATISTICS, Order, budget
 from server.exchange import LONGEST_WAIT_S, Clock, Wait, exchange
-from server.gate.judge import TRANSPORT_CODES
 from server.gate.verdicts import shown
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
-AGAIN_S, LONGEST_AGAIN_S = 15.0, 960.0  # pause before a silent node is asked again who it is; doubled each time
+AGAIN_S, LONGEST_AGAIN_S = 15.0, 960.0  # pause before a node that failed is asked again who it is; doubled each time
 
 
-class _SilentError(WireError):
-    """Nothing came from the node: the way to it may have failed, or it is slow; it is asked again."""
+class _FailedError(WireError):
+    """No introduction came: the node is slow, the way to it failed, or its site did and may be mended; it is asked again."""
+
+
+@dataclass(frozen=True)
+class _Failing:
+    """A node that has not introduced itself yet: how often it was asked, when it is asked again, what came last."""
+
+    times: int
+    again: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class Register:
         self._grid, self._config, self._spec = grid, config, spec
         self.clock, self.expected = clock, frozenset(expected)
         self.known = Introductions()
-        self._silent = dict[int, tuple[int, float]]()  # how often nothing came of it, and when it is asked again
+        self._failing = dict[int, _Failing]()
 
     def await_nodes(self, count: int, deadline_s: float) -> dict[int, Node]:
         """Connected nodes as soon as there are ``count``; whoever is there at the deadline."""
@@ -88,19 +96,18 @@ class Register:
         return nodes
 
     def newcomers(self) -> dict[int, Node]:
-        """Connected nodes that were neither taken in nor turned away; those that were silent after a while again."""
+        """Connected nodes that were neither taken in nor turned away; those that failed after a while again."""
         now = self.clock.monotonic()
         seen = {profile.node_id for profile in self.known.profiles.values()} | set(self.known.refused)
-        seen |= {node_id for node_id, (_, again) in self._silent.items() if now < again}
+        seen |= {node_id for node_id, one in self._failing.items() if now < one.again}
         return {node_id: node for node_id, node in connected(self._grid).items() if node_id not in seen}
 
-    def silent(self) -> list[str]:
-        """Connected nodes that were asked and said nothing, and how often."""
-        nodes = connected(self._grid)
+    def failing(self) -> list[str]:
+        """Connected nodes that were asked and did not introduce themselves: how often, and why not."""
         return [
-            f"{node.name or node_id} (asked {self._silent[node_id][0]} times)"
-            for node_id, node in nodes.items()
-            if node_id in self._silent
+            f"{node.name or node_id} (asked {one.times} times; {one.why})"
+            for node_id, node in connected(self._grid).items()
+            if (one := self._failing.get(node_id)) is not None
         ]
 
     def introduce(self, nodes: Mapping[int, Node], deadline_s: float) -> Introductions:
@@ -123,27 +130,27 @@ class Register:
                 self._check_twin(profile, found)
             except WireError as error:
                 found.refused[node_id] = str(error)
-                self._ask_later(node_id) if isinstance(error, _SilentError) else self._silent.pop(node_id, None)
+                times = self._failing.pop(node_id, _Failing(0, 0.0, "")).times
+                if isinstance(error, _FailedError):
+                    # Twice as late each time: whoever never answers must not hold up every round.
+                    again = self.clock.monotonic() + min(AGAIN_S * 2**times, LONGEST_AGAIN_S)
+                    self._failing[node_id] = _Failing(times + 1, again, str(error))
                 continue
-            self._silent.pop(node_id, None)
+            self._failing.pop(node_id, None)
             found.profiles[profile.site] = profile
             found.bytes_down[profile.site] = payload_bytes(content)
             found.bytes_up[profile.site] = payload_bytes(reply.content) if reply is not None else 0
             if nodes[node_id].key:
                 found.keys[profile.site] = nodes[node_id].key
-        lasting = {node_id: why for node_id, why in found.refused.items() if node_id not in self._silent}
+        lasting = {node_id: why for node_id, why in found.refused.items() if node_id not in self._failing}
         self.known = self.known.joined_by(replace(found, refused=lasting))
         return found
 
-    def _ask_later(self, node_id: int) -> None:
-        """Twice as late each time: whoever never answers must not hold up every round."""
-        times = self._silent.get(node_id, (0, 0.0))[0]
-        self._silent[node_id] = times + 1, self.clock.monotonic() + min(AGAIN_S * 2**times, LONGEST_AGAIN_S)
-
     def readmit(self, site: str) -> None:
-        """Take the site with the key that its node has now, whatever key it had before; ask who was turned away again."""
+        """Take the site with the key that its node has now, whatever key it had; ask whoever is not in at once."""
         keys = {name: key for name, key in self.known.keys.items() if name != site}
         self.known = replace(self.known, refused={}, keys=keys)
+        self._failing.clear()
 
     def _check_identity(self, site: str, node: Node, found: Introductions) -> None:
         if node.name and node.name != site:
@@ -230,8 +237,8 @@ def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
     if len(there) < needed:
         missing = sorted(set(register.expected) - set(there)) or ["unnamed"]
         why_not = "".join(f"; turned away: {why}" for why in sorted(register.known.refused.values()))
-        if silent := register.silent():
-            why_not += f"; connected but silent: {', '.join(sorted(silent))}"
+        if failing := register.failing():
+            why_not += f"; connected, but did not introduce themselves: {', '.join(sorted(failing))}"
         raise NetworkError(
             f"{len(there)} of {sites} sites came within exchange.wait_sites_s={exchange_config.wait_sites_s:g} s; needed "
             f"{needed}. missing: {', '.join(missing)}{why_not}. start their nodes (fedmce client join) and run again"
@@ -240,12 +247,13 @@ def _as_they_come(register: Register, config: RunConfig, sites: int) -> None:
 
 def _read(node: int, reply: Message | None, spec: NetworkSpec, config: RunConfig) -> SiteProfile:
     if reply is None:
-        raise _SilentError("a node did not answer in time")
+        raise _FailedError("a node did not answer in time")
     if reply.has_error():
         # Never the text of the reply, which is the site's; Flower's own codes have none that would help.
         said = said_of_number(reply.error.code)
-        kind = _SilentError if reply.error.code in TRANSPORT_CODES else WireError
-        raise kind(f"a node failed: {f'{said} ({WHERE_TRACES_ARE})' if said else f'code {shown(reply.error.code)}'}")
+        raise _FailedError(
+            f"a node failed: {f'{said} ({WHERE_TRACES_ARE})' if said else f'code {shown(reply.error.code)}'}"
+        )
     sums, reports, stamps = reply.content.array_records, reply.content.metric_records, reply.content.config_records
     if STATISTICS not in sums or REPORT not in reports or STAMP not in stamps:
         raise WireError(f"a node sent {sorted(reply.content)}; needed {[STATISTICS, REPORT, STAMP]}")

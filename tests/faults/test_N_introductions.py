@@ -1,4 +1,4 @@
-"""Introductions that the network loses: silence is no refusal, and costs no round more than it must."""
+"""Introductions that the network loses or a site fails at: no refusal, and they cost no round more than they must."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 
 from client.workplace import open_workplace
 from fedmce.data import FederatedDataset
+from fedmce.flower_compat import Message
+from fedmce.site_errors import number_of
+from fedmce.wire import REPORT
 from tests.faults.scripted import Act, Script, play
 from tests.faults.test_S_loop import config
 from tests.server.made import made_dataset, use
@@ -36,10 +39,23 @@ def losing(act: Act, times: int) -> Script:
     return script
 
 
-@pytest.mark.parametrize("act", [Act(None), Act(error=5), Act(error=3)], ids=["silence", "unavailable", "expired"])
-def test_N05_a_site_whose_introduction_was_lost_is_asked_again(
-    made: FederatedDataset, tmp_path: Path, act: Act
-) -> None:
+LOST = {
+    "silence": Act(None),
+    "unavailable": Act(error=5),
+    "expired": Act(error=3),
+    "slow": Act(error=number_of("timeout")),
+    "mended": Act(error=number_of("data_invalid")),
+}
+
+
+def without_numbers(reply: Message) -> Message:
+    """What no site of this version sends."""
+    del reply.content.metric_records[REPORT]
+    return reply
+
+
+@pytest.mark.parametrize("act", LOST.values(), ids=LOST)
+def test_N05_a_site_whose_introduction_failed_is_asked_again(made: FederatedDataset, tmp_path: Path, act: Act) -> None:
     played = play(config(8), made, tmp_path, losing(act, 2))
     assert played.error is None
     asked = [name for _, name, kind in played.grid.asked if kind == INTRODUCTION]
@@ -58,7 +74,7 @@ def test_N05_a_site_that_never_introduces_itself_holds_up_few_rounds(made: Feder
 
 
 def test_N05_a_site_that_was_turned_away_is_not_asked_again(made: FederatedDataset, tmp_path: Path) -> None:
-    played = play(config(8), made, tmp_path, losing(Act(error=1001), 1))
+    played = play(config(8), made, tmp_path, losing(Act(change=without_numbers), 1))
     assert played.error is None
     assert [name for _, name, kind in played.grid.asked if kind == INTRODUCTION].count("dale") == 1
     assert not any("dale" in row["sites"] for row in played.rounds)

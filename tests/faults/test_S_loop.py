@@ -72,7 +72,8 @@ def test_S05_sites_that_are_there_and_say_nothing_are_told_from_those_that_are_n
     def mute(site: str, number: int, kind: str) -> Act:
         return Act(after_s=None) if site in ("ash", "dale") and kind == "query.profile" else Act()
 
-    with pytest.raises(NetworkError, match=r"connected but silent: ash \(asked \d times\), dale \(asked") as caught:
+    said = r"did not introduce themselves: ash \(asked \d times; a node did not answer in time\), dale \(asked"
+    with pytest.raises(NetworkError, match=said) as caught:
         play(
             config(accept_min=3),
             made,

@@ -9,6 +9,7 @@ import pytest
 
 from client.workplace import open_workplace
 from fedmce.data import FederatedDataset
+from fedmce.site_errors import number_of
 from server.committed.chronicle import Chronicle
 from server.operator_word import Told, Words, leave_word
 from server.rounds import RoundLoop
@@ -106,6 +107,31 @@ def test_S09_a_site_with_another_key_takes_part_once_it_is_readmitted(
     assert "fedmce server readmit cedar" in refused["turned_away"][0]
     assert played.rounds[4]["joined"] == ["cedar"]
     assert played.rounds[5]["sites"]["cedar"]["verdict"] == "accepted"
+
+
+def test_a_site_that_could_not_introduce_itself_is_asked_at_once_when_it_is_readmitted(
+    made: FederatedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken(tmp_path, monkeypatch)
+    is_mended: list[bool] = []
+
+    def script(site: str, number: int, kind: str) -> Act:
+        fails = site == "cedar" and kind == "query.profile" and not is_mended
+        return Act(error=number_of("data_invalid") if fails else None)
+
+    def prepare(grid: ScriptedGrid) -> None:
+        def mend(_: ScriptedGrid) -> None:
+            is_mended.append(True)
+
+        def readmit(_: ScriptedGrid) -> None:
+            leave_word(tmp_path, "readmit", "cedar")
+
+        grid.hooks |= {2: mend, 4: readmit}
+
+    config = made_config(rounds=6, evaluate_every=6, exchange__wait_sites_s=60.0)
+    played = play(config, made, tmp_path, script, prepare=prepare)
+    assert played.error is None
+    assert played.asked("cedar") == [5, 6]
 
 
 def test_the_audit_log_says_what_an_operator_said() -> None:
