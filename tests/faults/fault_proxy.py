@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PATIENCE_S = 600.0  # longest that anything in here waits
-# Flower takes these once: of a question whose answer is lost the site never hears, and a reply announced twice is lost.
-TAKEN_ONCE = ("pull-messages", "push-messages")
+# Flower takes these once: of a question whose answer is lost the site never hears, and a reply is lost of which the site
+# announces or sends a part again because the answer to it was.
+TAKEN_ONCE = ("pull-messages", "push-messages", "push-object")
 HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
 

@@ -193,7 +193,7 @@ def test_closing_ends_connections_that_are_open(proxy: FaultProxy) -> None:
     assert kept.recv(1) == b""
 
 
-@pytest.mark.parametrize(("call", "is_answered"), [("pull-messages", True), ("push-object", False)])
+@pytest.mark.parametrize(("call", "is_answered"), [("pull-messages", True), ("pull-object", False)])
 def test_a_cut_spares_an_answer_that_nobody_gets_again(
     proxy: FaultProxy, behind: Upstream, call: str, is_answered: bool
 ) -> None:
