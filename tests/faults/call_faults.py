@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -47,10 +48,11 @@ def unanswered(exchange: Exchange) -> None:
 
 
 def repeated(exchange: Exchange) -> None:
-    """The server gets the call twice; the site hears the first answer."""
-    first = exchange.forward()
-    exchange.forward()
-    exchange.reply(first)
+    """The server gets the call twice; the site hears the first answer, or the second if there is more in it.
+
+    A question may come up between the two: the server hands it out once, and nobody would hear of it again.
+    """
+    exchange.reply(max(exchange.forward(), exchange.forward(), key=lambda answer: len(answer.body)))
 
 
 def unhindered(exchange: Exchange) -> None:
@@ -63,6 +65,18 @@ def held(until: threading.Event) -> Fault:
 
     def fault(exchange: Exchange) -> None:
         until.wait(PATIENCE_S)
+        exchange.reply(exchange.forward())
+
+    return fault
+
+
+def delayed(until: threading.Event) -> Fault:
+    """The call waits here; one that its site has given up by then, to make it again, goes no further."""
+
+    def fault(exchange: Exchange) -> None:
+        until.wait(PATIENCE_S)
+        if select.select([exchange.client], [], [], 0.0)[0]:  # all that it could say now is good-bye
+            raise Cut
         exchange.reply(exchange.forward())
 
     return fault

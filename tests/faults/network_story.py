@@ -27,6 +27,7 @@ from tests.faults.call_faults import (
     answered,
     cut_on_the_way,
     cut_on_the_way_back,
+    delayed,
     held,
     repeated,
     soon,
@@ -40,7 +41,7 @@ from tests.faults.hostile import barrage, idle, replayed, stock_node
 SITES = ("ash", "birch", "cedar", "dale")
 SLOW, REVERSED, REPEATED, MOVED, RENEWED, BESET, LOSSY, PARTED, LAST_PARTED = range(2, 11)  # rounds
 HARMLESS = BESET  # up to here nothing is lost
-HARMLESS_TWICE = ("pull-messages", "pull-object", "confirm-message-received", "push-object", "send-node-heartbeat")
+HARMLESS_TWICE = ("pull-messages", "pull-object", "confirm-message-received", "push-object")
 DEADLINE_S = 45.0 * PATIENCE
 LEAST_CLOSED_S = 10.0
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -84,7 +85,7 @@ def tell(folder: Path) -> Story:
             plain = _begin(story)
             _slow(story)
             _reversed(story)
-            _repeated_and_cut(story)
+            _spoil_replies(story)
             _moved(story)
             story.seen["plain"] = plain()
             _renewed(story, front)
@@ -124,25 +125,35 @@ def _reversed(story: Story) -> None:
     order = Reversed(proxies)
     for proxy in proxies:
         proxy.fault("push-messages", order)
+    assert soon(lambda: len(order.came) == len(SITES), ROUND_S)
+    _spoil_questions(story)  # of the next round, which nobody can have been asked yet
     story.over(REVERSED)
     story.seen["came"], story.seen["let on"] = order.came, order.order
-    for proxy in proxies:
-        proxy.heal()
 
 
-def _repeated_and_cut(story: Story) -> None:
-    """N06: calls arrive twice. N02: connections end within a call. N11: somebody in between answers."""
+def _spoil_questions(story: Story) -> None:
+    """N06: calls by which a question comes arrive twice. N02: they are cut. N11: somebody in between answers."""
     ash, birch, cedar, dale = (story.f.site(name).proxy for name in SITES)
     rules = story.rules
-    for call in HARMLESS_TWICE:
+    for call in ("pull-messages", "pull-object", "confirm-message-received", "send-node-heartbeat"):
         rules[f"N06 {call}"] = ash.fault(call, repeated, None)
     for call in ("pull-object", "confirm-message-received", "send-node-heartbeat"):
         rules[f"N06 unanswered {call}"] = birch.fault(call, unanswered)
-    rules["N02 push"] = cedar.fault("push-object", cut_on_the_way(20), 3)
-    rules["N02 message"] = cedar.fault("push-messages", cut_on_the_way(20), 1)
     rules["N02 pull"] = cedar.fault("pull-object", cut_on_the_way_back(20), 2)
     for status in (502, 503, 504):
-        for call in ("pull-messages", "pull-object", "push-messages", "push-object"):
+        for call in ("pull-messages", "pull-object"):
+            rules[f"N11 {status} {call}"] = dale.fault(call, answered(status))
+
+
+def _spoil_replies(story: Story) -> None:
+    """The same of the calls by which a reply goes."""
+    ash, birch, cedar, dale = (story.f.site(name).proxy for name in SITES)
+    rules = story.rules
+    rules["N06 push-object"] = ash.fault("push-object", repeated, None)
+    rules["N02 push"] = cedar.fault("push-object", cut_on_the_way(20), 3)
+    rules["N02 message"] = cedar.fault("push-messages", cut_on_the_way(20), 1)
+    for status in (502, 503, 504):
+        for call in ("push-messages", "push-object"):
             rules[f"N11 {status} {call}"] = dale.fault(call, answered(status))
     story.over(REPEATED)
     for proxy in (ash, birch, cedar, dale):
@@ -221,7 +232,7 @@ def _beset(story: Story, front: tuple[str, int] | None) -> None:
     f = story.f
     behind = ("localhost", f.superlink)
     done = threading.Event()
-    f.site("birch").proxy.fault("push-messages", held(done), None)  # the round lasts until all this is over
+    f.site("birch").proxy.fault("push-messages", delayed(done), None)  # the round lasts until all this is over
     calls: list[Call] = [call for call in f.site("ash").proxy.calls if time.time() - call.at < 240]
     f.await_asked(HARMLESS)
     with idle(f, [*([front] * 200 if front else []), *([behind] * 200)]) as held_open:
@@ -237,12 +248,14 @@ def _beset(story: Story, front: tuple[str, int] | None) -> None:
 def _lossy(story: Story) -> None:
     """Every reply is lost, each in its way, so the round is void.
 
-    N06: ash announces its reply twice. N04: birch is far too slow. N11: 413 for what cedar's reply is made of. N05, N07:
-    dale's calls arrive, much later, unanswered.
+    N06: ash announces its reply twice, which Flower takes for a loss unless the server has looked in between; so that it is
+    one for certain, nothing of the reply arrives. N04: birch is far too slow. N11: 413 for what cedar's reply is made of.
+    N05, N07: dale's calls arrive, much later, unanswered.
     """
     ash, birch, cedar, dale = (story.f.site(name).proxy for name in SITES)
     story.seen["release"] = release = threading.Event()
     story.rules["N06 announced twice"] = ash.fault("push-messages", repeated)
+    ash.fault("push-object", answered(413), None)
     birch.bytes_per_s = 300
     # Slow, not dead: for a node without a heartbeat Flower would answer, now and then within the round (N05).
     story.rules["N04 alive"] = birch.fault("send-node-heartbeat", unhindered, None)
@@ -253,8 +266,8 @@ def _lossy(story: Story) -> None:
     dale.fault("", held(release), None)
     story.over(LOSSY)
     story.seen["model after"] = story.f.committed(LOSSY)
-    birch.heal()
-    cedar.heal()
+    for proxy in (ash, birch, cedar):
+        proxy.heal()
 
 
 def _parted(story: Story) -> None:

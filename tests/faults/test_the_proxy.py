@@ -23,6 +23,7 @@ from tests.faults.call_faults import (
     answered,
     cut_on_the_way,
     cut_on_the_way_back,
+    delayed,
     held,
     repeated,
     unanswered,
@@ -40,10 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ServerFolder:
 
 
 class Upstream(ThreadingHTTPServer):
-    """Writes down whole requests and says ``done``."""
+    """Writes down whole requests and says ``done``, or what is left to be said."""
 
     daemon_threads = True
     seen: list[tuple[str, bytes]]
+    says: list[bytes]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,10 +58,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         assert isinstance(self.server, Upstream)
         self.server.seen.append((self.path, body))
+        said = self.server.says.pop(0) if self.server.says else b"done"
         self.send_response(200)
-        self.send_header("content-length", "4")
+        self.send_header("content-length", str(len(said)))
         self.end_headers()
-        self.wfile.write(b"done")
+        self.wfile.write(said)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -68,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def behind(folder: ServerFolder) -> Iterator[Upstream]:
     server = Upstream(("127.0.0.1", 0), Handler)
-    server.seen = []
+    server.seen, server.says = [], []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder.certificate, folder.key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -141,6 +144,14 @@ def test_a_repeated_call_arrives_twice_and_is_answered_once(proxy: FaultProxy, b
     assert len(behind.seen) == 2
 
 
+@pytest.mark.parametrize("says", [(b"", b"heard"), (b"heard", b""), (b"heard", b"other")])
+def test_of_a_repeated_call_no_question_is_lost(proxy: FaultProxy, behind: Upstream, says: tuple[bytes, bytes]) -> None:
+    behind.says = list(says)
+    proxy.fault("pull-messages", repeated)
+    assert ask(proxy, "/v1/fleet/pull-messages") == b"heard"
+    assert len(behind.seen) == 2
+
+
 def test_a_page_comes_in_place_of_the_server(proxy: FaultProxy, behind: Upstream) -> None:
     proxy.fault("pull-messages", answered(200))
     assert ask(proxy, "/v1/fleet/pull-messages") == PAGE
@@ -155,6 +166,16 @@ def test_a_held_call_arrives_when_it_is_let_go_though_nobody_listens(proxy: Faul
     assert behind.seen == []
     gate.set()
     until(lambda: len(behind.seen) == 1)
+
+
+def test_a_delayed_call_goes_no_further_if_nobody_listens_any_more(proxy: FaultProxy, behind: Upstream) -> None:
+    gate = threading.Event()
+    proxy.fault("push-messages", delayed(gate), None)
+    with pytest.raises(TimeoutError):
+        ask(proxy, "/v1/fleet/push-messages", b"first", limit_s=0.5)
+    threading.Timer(0.5, gate.set).start()
+    assert ask(proxy, "/v1/fleet/push-messages", b"again") == b"done"
+    assert behind.seen == [("/v1/fleet/push-messages", b"again")]
 
 
 def until(law: object, within_s: float = 20.0) -> None:
