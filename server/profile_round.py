@@ -24,7 +24,7 @@ from server.exchange import LONGEST_WAIT_S, Clock, Wait, exchange
 from server.gate.verdicts import shown
 from server.roster import Roster, SiteProfile, make_roster, read_profile
 
-AGAIN_S, LONGEST_AGAIN_S = 15.0, 960.0  # pause before a node that failed is asked again who it is; doubled each time
+AGAIN_S, DOUBLINGS = 15.0, 6  # pause before a node that failed is asked again who it is; doubled so often, to 16 min
 
 
 class _FailedError(WireError):
@@ -133,7 +133,7 @@ class Register:
                 times = self._failing.pop(node_id, _Failing(0, 0.0, "")).times
                 if isinstance(error, _FailedError):
                     # Twice as late each time: whoever never answers must not hold up every round.
-                    again = self.clock.monotonic() + min(AGAIN_S * 2**times, LONGEST_AGAIN_S)
+                    again = self.clock.monotonic() + AGAIN_S * 2 ** min(times, DOUBLINGS)
                     self._failing[node_id] = _Failing(times + 1, again, str(error))
                 continue
             self._failing.pop(node_id, None)
