@@ -37,7 +37,8 @@ def measure(wanted: Sequence[str], long: bool, results: str, deployed: Path, con
         "G5": lambda: now.kills(now.KILLS),
         "G12 G13": lambda: later.folders(long),
         "G19": lambda: later.soak(long),
-        "G7 G10 G14 G15 G23": lambda: later.from_suite(runs),
+        "G14": lambda: later.canaries(runs, long),
+        "G7 G10 G15 G23": lambda: later.from_suite(runs),
         "G21": lambda: later.deployed(deployed),
     }
     rows: list[Row] = []
@@ -66,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 if a goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("figures", nargs="*", help="such as G1 G8; all if left out")
-    parser.add_argument("--long", action="store_true", help="also the soak, 10,000 fuzzed replies, 300 kills")
+    parser.add_argument(
+        "--long", action="store_true", help="also the soak, 10,000 fuzzed replies, 300 kills, a gigabyte of dumps"
+    )
     parser.add_argument("--results", default="runs/faults*.xml", help="XML of runs of the fault suite (glob)")
     parser.add_argument("--deployed", type=Path, default=Path("runs/deployed_rounds.json"), help="of deployed_rounds")
     parser.add_argument("--out", type=Path, help="write the table as markdown, too")

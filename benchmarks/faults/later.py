@@ -73,12 +73,27 @@ def soak(long: bool) -> list[Row]:
     return [Row("G19", what, goal, reached, how, judged(holds))]
 
 
+def canaries(runs: Runs, long: bool) -> list[Row]:
+    """G14: tests of P05 in runs of the fault suite; a gigabyte takes a minute and is searched with ``long``."""
+    what, goal = "bytes of canaries found outside the site", "0 in >= 10^9 bytes"
+    tests = _outcome(runs, "G14", what, goal, ("P05",), whole=False)
+    if not long:
+        return [tests]
+    from benchmarks.faults.dumps import searched
+
+    found, done = searched(10**9)
+    how = "messages, server's files and ledgers of runs with marks in ids, paths, comments and texts of errors"
+    if tests.verdict != "not measured":
+        how += f"; P05: {tests.reached}"
+    holds = found == 0 and tests.verdict != "missed"
+    return [Row("G14", what, goal, f"{found} in {done:,} bytes", how, judged(holds, whole=done >= 10**9))]
+
+
 def from_suite(runs: Runs) -> list[Row]:
-    """G7, G10, G14, G15, G23: what runs of the fault suite left."""
+    """G7, G10, G15, G23: what runs of the fault suite left."""
     return [
         _limit(runs, "G7", "time from a client's crash to the server knowing", "<= 10 s", 10.0, ("C03",)),
         _limit(runs, "G10", "resume after SIGKILL to the first new message, deployed", "<= 20 s", 20.0, ("S01",)),
-        _outcome(runs, "G14", "bytes of canaries found outside the site", "0 in >= 10^9 bytes", ("P05",), whole=False),
         _outcome(runs, "G15", "calls reachable without credential from outside", "0", ("N12", "N13", "T16")),
         _repeats(runs),
     ]

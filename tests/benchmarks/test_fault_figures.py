@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.faults import __main__ as command
-from benchmarks.faults import later, now
+from benchmarks.faults import dumps, later, now
 from benchmarks.faults.results import Result, flaky, read_results
 from benchmarks.faults.row import Row, judged, markdown
+from tests.privacy.made import Dump
 
 XML = """<testsuites><testsuite>
 <testcase classname="tests.faults.test_C_process" name="test_C03_killed">
@@ -57,7 +59,8 @@ def test_a_miss_and_a_measuring_that_fails_stay_in_the_table_and_in_the_exit_cod
 
 
 def test_what_nobody_measured_is_called_so(tmp_path: Path) -> None:
-    rows = [*later.from_suite([]), *later.deployed(tmp_path / "none.json"), *later.soak(False)]
+    rows = [*later.from_suite([]), *later.canaries([], False)]
+    rows += [*later.deployed(tmp_path / "none.json"), *later.soak(False)]
     assert {row.number for row in rows} == {"G7", "G10", "G14", "G15", "G23", "G21", "G19"}
     assert {(row.reached, row.verdict) for row in rows} == {("-", "not measured")}
 
@@ -72,6 +75,34 @@ def test_runs_of_the_suite_are_read_with_the_numbers_that_tests_noted(xml: Path)
     assert rows["G23"].verdict == "not measured", "one run shows no flake"
     with pytest.raises(ValueError, match="needed the XML"):
         read_results(xml.parent / "none.xml")
+
+
+def test_the_search_of_dumps_counts_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in what a federation sent; with the ledger of a site that wrote an id into it, that id's tag."""
+    monkeypatch.setattr(dumps, "WIDTH", 16)
+    found, done = dumps.searched(1_000_000)
+    assert found == 0
+    assert done >= 1_000_000
+
+    def leaking(dump: Dump) -> Iterator[bytes]:
+        yield from whole(dump)
+        yield (dump.homes / "ash" / "log" / "site.log").read_bytes()
+
+    whole = dumps.what_left
+    monkeypatch.setattr(dumps, "what_left", leaking)
+    found, _ = dumps.searched(1)
+    assert found >= 2 * dumps.TAG
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "verdict"), [(0, "passed", "reached"), (12, "passed", "missed"), (0, "failed", "missed")]
+)
+def test_canaries_are_judged_by_the_search_and_by_the_tests(
+    monkeypatch: pytest.MonkeyPatch, found: int, outcome: str, verdict: str
+) -> None:
+    monkeypatch.setattr(dumps, "searched", lambda goal: (found, goal + 1))
+    (row,) = later.canaries([[Result("t::test_P05_x", outcome)]], True)
+    assert (row.reached, row.verdict) == (f"{found} in 1,000,000,001 bytes", verdict)
 
 
 def test_a_test_that_passes_and_fails_is_flaky() -> None:
