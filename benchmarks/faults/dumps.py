@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,7 +34,9 @@ class Tagged(Canaries):
     @property
     def spellings(self) -> Iterator[bytes]:
         """Of the beginning that all marks share."""
-        yield from (self.tag, self.tag.hex().encode(), self.tag.hex().upper().encode(), base64.b64encode(self.tag))
+        beginning = Canaries()
+        beginning.marks.append(self.tag)
+        return beginning.spellings
 
 
 def searched(goal: int) -> tuple[int, int]:

@@ -74,7 +74,7 @@ def soak(long: bool) -> list[Row]:
 
 
 def canaries(runs: Runs, long: bool) -> list[Row]:
-    """G14: tests of P05 in runs of the fault suite; a gigabyte takes a minute and is searched with ``long``."""
+    """G14: tests of P05 in runs of the fault suite; a gigabyte is searched with ``long``."""
     what, goal = "bytes of canaries found outside the site", "0 in >= 10^9 bytes"
     tests = _outcome(runs, "G14", what, goal, ("P05",), whole=False)
     if not long:

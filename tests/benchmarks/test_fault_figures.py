@@ -78,7 +78,7 @@ def test_runs_of_the_suite_are_read_with_the_numbers_that_tests_noted(xml: Path)
 
 
 def test_the_search_of_dumps_counts_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in what a federation sent; with the ledger of a site that wrote an id into it, that id's tag."""
+    """Nothing in what a federation sent; with a site's own log among it, the beginning of its marks."""
     monkeypatch.setattr(dumps, "WIDTH", 16)
     found, done = dumps.searched(1_000_000)
     assert found == 0
