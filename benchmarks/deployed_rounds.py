@@ -30,12 +30,13 @@ def measure(out: Path, sites: int, rounds: int) -> dict[str, Any]:
     use_app()
     from simulations.deployment.demo import join_site
     from simulations.deployment.stage import Stage
-    from simulations.processes import free_port, free_port_block
+    from simulations.ports import free_ports
 
     stage = Stage(out, lambda line: print(line, file=sys.stderr))
     folders, project = out / "sites", out / "project"
     names = write_sites(folders, sites)
-    port, superlink = free_port(), free_port_block(3)
+    superlink = free_ports(4 + 2 * sites)
+    port, of_sites = superlink + 3, superlink + 4
     plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={rounds}", f"evaluate_every={rounds}", *PLAN]
     server = f"localhost:{port}"
     stage.type("provision", "--sites", ",".join(names), "--out", str(project), "--server", server, *plan)
@@ -44,8 +45,8 @@ def measure(out: Path, sites: int, rounds: int) -> dict[str, Any]:
         with Watcher(homes) as watcher:
             stage.proxy(project, port, superlink)
             upper = stage.start("server", "server", "up", "--dir", str(project), "--port", str(superlink), "--quiet")
-            for name in names:
-                join_site(stage, name, project / "kits" / name, folders / name)
+            for number, name in enumerate(names):
+                join_site(stage, name, project / "kits" / name, folders / name, of_sites + 2 * number)
             stage.wait_for(upper, 3600.0 + 120.0 * rounds)
     finally:
         stage.stop()

@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from fedmce.errors import NetworkError, RunError
+from fedmce.errors import RunError
 
 MARK = "FEDMCE_ENGINE_HOME"  # in the environment of whatever was started, also of what detached itself
 STOP_S = 10.0
@@ -34,59 +33,6 @@ def program(name: str) -> str:
     if not found:
         raise RunError(f"{name}: not installed beside {sys.executable}; install flwr[simulation]")
     return found
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_port_block(count: int) -> int:
-    """The first of ``count`` free ports in a row."""
-    while True:
-        first = free_port()
-        try:
-            held = []
-            for port in range(first, first + count):
-                probe = socket.socket()
-                held.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for probe in held:
-                probe.close()
-
-
-def check_port_is_free(host: str, port: int, option: str) -> None:
-    """Raise unless a server can listen there.
-
-    Raises:
-        NetworkError: somebody listens already, or the address is not this machine's (N18).
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise NetworkError(
-                f"port {port} of {host}: {error.strerror}{_listener(port)}; needed a free one. stop that process, or give "
-                f"another with {option}"
-            ) from None
-
-
-def _listener(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.pid and tuple(connection.laddr)[1:] == (port,):
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        pass
-    return ""
 
 
 def stop_all(root: int | None, home: str = "") -> None:

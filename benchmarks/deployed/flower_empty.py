@@ -10,7 +10,8 @@ from typing import Any
 from fedmce.errors import RunError
 from simulations.deployment.stage import Stage
 from simulations.flower_cli import CONNECTION, POLL, flwr, home_environment
-from simulations.processes import free_port, free_port_block, program
+from simulations.ports import free_ports
+from simulations.processes import program
 
 LIMIT_S, LOOK_S = 3600.0, 1.0
 CLIENT = """
@@ -61,7 +62,7 @@ def flower_rounds(out: Path, sites: int, rounds: int) -> list[float]:
     Raises:
         RunError: nodes did not answer, or the run took too long.
     """
-    app, answer, port = out / "empty-round", out / "answer.json", free_port()
+    app, answer, port = out / "empty-round", out / "answer.json", free_ports(1 + 2 * sites)
     (app / "app").mkdir(parents=True)
     (app / "app" / "__init__.py").write_text("")
     (app / "app" / "client.py").write_text(CLIENT)
@@ -74,7 +75,7 @@ def flower_rounds(out: Path, sites: int, rounds: int) -> list[float]:
         stage.supervise("superlink", link, environment)
         for number in range(sites):
             node = [program("flower-supernode"), "--insecure", "--superlink", f"127.0.0.1:{port}"]
-            node += ["--host", "127.0.0.1", "--port", str(free_port_block(2))]
+            node += ["--host", "127.0.0.1", "--port", str(port + 1 + 2 * number)]
             stage.supervise(f"node-{number}", node, _as_flower_comes(out / f"home-{number}", port))
         _submit(app, environment)
         found = _wait(answer)

@@ -22,7 +22,8 @@ from server.committed.room import free_bytes
 from simulations.deployment.checked_app import LOG, checked_path
 from simulations.deployment.reach import reach_problems
 from simulations.flower_cli import home_environment
-from simulations.processes import MARK, Supervised, check_port_is_free, stop_all
+from simulations.ports import check_port_is_free
+from simulations.processes import MARK, Supervised, stop_all
 
 SOCKET = "worker/sock"  # of the site worker, in the site's home; its folder is for the owner alone
 LOOK_S, SAY_EVERY_S, MOST_FRESH = 1.0, 60.0, 1_000_000

@@ -15,7 +15,8 @@ from fedmce.cli.provision import DEPLOYED
 from fedmce.errors import RunError
 from fedmce.record import read_record
 from simulations.deployment.stage import Stage
-from simulations.processes import Supervised, free_port, free_port_block
+from simulations.ports import free_ports
+from simulations.processes import Supervised
 
 TOLERANCE = 1e-6
 SITES = ("us_f3", "gb_m3", "scotland_m7")  # of av_digits: three of its six speakers
@@ -69,7 +70,8 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
     stage = Stage(demo.out, say)
     demo.out.mkdir(parents=True, exist_ok=True)
     folders, project = demo.out / "sites", demo.out / "project"
-    port, superlink = free_port(), free_port_block(3)
+    superlink = free_ports(4 + 2 * len(SITES))
+    port, of_sites = superlink + 3, superlink + 4
     server = f"localhost:{port if demo.with_proxy else superlink}"
     stage.type("site", "export", str(folders), "--masked", "dataset=av_digits", f"sites=[{','.join(SITES)}]")
     plan = ["dataset=folders", f"dataset.path={folders}", f"rounds={demo.rounds}", f"evaluate_every={demo.rounds}"]
@@ -80,8 +82,8 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
         if demo.with_proxy:
             stage.proxy(project, port, superlink)
         upper = stage.start("server", "server", "up", "--dir", str(project), "--port", str(superlink))
-        for name in names:
-            join_site(stage, name, project / "kits" / name, folders / name)
+        for number, name in enumerate(names):
+            join_site(stage, name, project / "kits" / name, folders / name, of_sites + 2 * number)
         stage.wait_for(upper, demo.limit_s)
         say(upper.last_words(4000))
     finally:
@@ -92,10 +94,9 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> Outcome:
     return _compare(deployed, simulated)
 
 
-def join_site(stage: Stage, name: str, kit: Path, data: Path) -> Supervised:
-    """Start a site on a stage, with a home and ports of its own."""
-    home, port = stage.out / "homes" / name, free_port_block(2)
-    more = ["--home", str(home), "--port", str(port)]
+def join_site(stage: Stage, name: str, kit: Path, data: Path, port: int) -> Supervised:
+    """Start a site on a stage, with a home of its own; it takes the port and the next one."""
+    more = ["--home", str(stage.out / "homes" / name), "--port", str(port)]
     return stage.start(name, "client", "join", str(kit), "--data", str(data), *more)
 
 

@@ -36,7 +36,8 @@ from server.settings import write_config
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import ServerProcess
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state, stop_other_runs
-from simulations.processes import Supervised, check_port_is_free, kill_all, program, stop_all
+from simulations.ports import check_port_is_free
+from simulations.processes import Supervised, kill_all, program, stop_all
 
 READY_S, LOOK_S = 90.0, 1.0
 STATUS_EVERY_S, STATUS_ALIVE_EVERY_S = 15.0, 60.0  # asking Flower takes two seconds of CPU, while a heartbeat is free

@@ -23,7 +23,8 @@ from fedmce.config.schema import RunConfig
 from fedmce.errors import RunError
 from fedmce.record import RecordFollower, RecordWriter, read_record
 from simulations.flower_cli import CONNECTION, flwr, home_environment, run_state
-from simulations.processes import free_port, program, stop_all
+from simulations.ports import free_ports
+from simulations.processes import program, stop_all
 
 START_S, POLL_S, STATUS_EVERY_S = 60.0, 0.5, 20.0
 
@@ -69,7 +70,7 @@ class _Rows:
 @contextmanager
 def _superlink(home: Path, folder: Path) -> Iterator[dict[str, str]]:
     """A SuperLink of our own on a free port; all of its descendants are ended on the way out."""
-    port = free_port()
+    port = free_ports()
     address = f"127.0.0.1:{port}"
     environment = home_environment(home, address)
     command = [program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]

@@ -14,7 +14,7 @@ from fedmce.errors import NetworkError, StateError
 from fedmce.kits.problem import Problem
 from simulations.deployment import client_join
 from simulations.deployment.client_join import SiteRun
-from simulations.processes import free_port
+from simulations.ports import free_ports
 
 DOWN = Problem("N01", "server", "Connection refused", "Ask the operator.")
 
@@ -92,7 +92,7 @@ def test_C18_a_second_command_on_one_home_is_told_who_has_it_and_ends_nothing_of
     assert first.take()
     monkeypatch.setattr(client_join, "stop_all", stopped)
     second = site([])
-    second.home, second.port = tmp_path / "home", free_port()
+    second.home, second.port = tmp_path / "home", free_ports(2)
     with pytest.raises(StateError, match=f"process {os.getpid()} keeps a site up"):
         second.join()
     first.drop()

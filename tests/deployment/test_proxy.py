@@ -24,7 +24,8 @@ from fedmce.kits.provision import Request, provision
 from fedmce.kits.server_folder import ServerFolder
 from simulations.deployment.reach import outside_problems, reach_problems
 from simulations.deployment.recipes import FLEET_CALLS, Proxy, proxy_configuration, write_server_recipes
-from simulations.processes import Supervised, free_port, free_port_block
+from simulations.ports import free_ports
+from simulations.processes import Supervised
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: nginx-light)")
@@ -48,7 +49,7 @@ class Upstream:
 
 @pytest.fixture(scope="module")
 def upstream(folder: ServerFolder) -> Iterator[Upstream]:
-    found = Upstream(free_port())
+    found = Upstream(free_ports())
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -113,7 +114,7 @@ class Door:
 def door(folder: ServerFolder, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     if NGINX is None:
         pytest.skip("nginx is not installed (Debian: nginx-light)")
-    work, port = tmp_path_factory.mktemp("proxy"), free_port()
+    work, port = tmp_path_factory.mktemp("proxy"), free_ports()
     text = proxy_configuration(folder, ("localhost",), Proxy(f"127.0.0.1:{port}", upstream.port, work, connections=64))
     (work / "nginx.conf").write_text(text)
     command = [NGINX, "-c", str(work / "nginx.conf"), "-p", str(work), "-g", "daemon off; master_process off;"]
@@ -243,7 +244,7 @@ def test_a_site_reaches_the_right_server_and_is_told_by_cause_what_keeps_it_from
     (wrong,) = reach_problems(Address("localhost", door.port), stranger.authority)
     assert wrong.case == "T03"
     assert "certificate verify failed" in wrong.what
-    (closed,) = reach_problems(Address("localhost", free_port()), folder.authority)
+    (closed,) = reach_problems(Address("localhost", free_ports()), folder.authority)
     assert closed.case == "N01"
     (unknown,) = reach_problems(Address("no-such-host.invalid", 9443), folder.authority)
     assert unknown.case == "N09"
@@ -254,7 +255,7 @@ def test_T02_a_server_without_tls_is_named(folder: ServerFolder) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Plain)
+    server = ThreadingHTTPServer(("127.0.0.1", free_ports()), Plain)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         (problem,) = reach_problems(Address("localhost", server.server_address[1]), folder.authority)
@@ -266,7 +267,7 @@ def test_T02_a_server_without_tls_is_named(folder: ServerFolder) -> None:
 
 @needs_nginx
 def test_the_recipes_are_valid(folder: ServerFolder, tmp_path: Path) -> None:
-    written = {path.name: path for path in write_server_recipes(folder.path, tmp_path / "out", free_port_block(3))}
+    written = {path.name: path for path in write_server_recipes(folder.path, tmp_path / "out", free_ports(3))}
     assert set(written) == {
         "Dockerfile",
         "compose.server.yaml",

@@ -35,9 +35,11 @@ from fedmce.site_errors import code_of_number
 from simulations.deployment.reach import outside_problems
 from simulations.deployment.stage import Stage
 from simulations.flower_cli import CONNECTION, home_environment
-from simulations.processes import Supervised, free_port, free_port_block, program
+from simulations.ports import free_ports
+from simulations.processes import Supervised, program
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+NODES = 6  # that are started on the scene
 LIMIT_S = 240.0  # of every wait; on a quiet machine each takes seconds
 
 pytestmark = [
@@ -95,6 +97,7 @@ class Scene:
     project: ServerFolder
     port: int
     superlink: int
+    pairs: Iterator[int]  # ports of nodes
     fingerprints: dict[str, str]
     tried: dict[str, Supervised]
 
@@ -136,7 +139,8 @@ def plain_port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, plain_port: int) -> Iterator[Scene]:
     out = tmp_path_factory.mktemp("refusals")
-    port, superlink = free_port(), free_port_block(3)
+    superlink = free_ports(4 + 2 * NODES)
+    port, pairs = superlink + 3, iter(range(superlink + 4, superlink + 4 + 2 * NODES, 2))
     sites = {name: str(path) for name, path in export_sites(out / "sites", _av_digits(), ["us_f3", "gb_m3"]).items()}
     projects = {
         name: _project(out / name, out / "sites", server)
@@ -150,7 +154,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, plain_port: int) -> Iterator
     shutil.copy(project.kits / "us-f3" / "node.pub", public)
     register(project.path, public, datetime.now(UTC))
     stage = Stage(out, lambda line: None)
-    found = Scene(stage, project, port, superlink, fingerprints, {})
+    found = Scene(stage, project, port, superlink, pairs, fingerprints, {})
     try:
         stage.proxy(project.path, port, superlink)
         stage.start("server", "server", "up", "--dir", str(project.path), "--port", str(superlink), "--quiet")
@@ -176,7 +180,7 @@ def _try(scene: Scene, sites: dict[str, str], projects: dict[str, ServerFolder])
     stage = scene.stage
 
     def join(name: str, kit: Path, data: str) -> Supervised:
-        more = ["--home", str(stage.out / "homes" / name), "--port", str(free_port_block(2)), "--patience", "1"]
+        more = ["--home", str(stage.out / "homes" / name), "--port", str(next(scene.pairs)), "--patience", "1"]
         scene.tried[name] = stage.start(name, "client", "join", str(kit), "--data", data, *more)
         return scene.tried[name]
 
@@ -186,7 +190,7 @@ def _try(scene: Scene, sites: dict[str, str], projects: dict[str, ServerFolder])
     join("site", scene.project.kits / "us-f3", sites["us_f3"])
     join("unregistered", scene.project.kits / "gb-m3", sites["gb_m3"])
     plain = [program("flower-supernode"), "--insecure", "--superlink", f"localhost:{scene.port}", "--max-retries", "1"]
-    plain += ["--host", "127.0.0.1", "--port", str(free_port_block(2)), "--isolation", "process"]
+    plain += ["--host", "127.0.0.1", "--port", str(next(scene.pairs)), "--isolation", "process"]
     scene.tried["insecure"] = stage.supervise(
         "insecure", plain, {"FLWR_HOME": str(stage.out / "homes" / "insecure"), "FLWR_TELEMETRY_ENABLED": "0"}
     )

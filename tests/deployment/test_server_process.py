@@ -30,7 +30,8 @@ from simulations.deployment import registration, server_process, server_up
 from simulations.deployment.registration import Registration
 from simulations.deployment.server_process import SILENT_S, ServerProcess
 from simulations.deployment.server_up import RESTARTS, Ports, ServerRun
-from simulations.processes import free_port_block, runs
+from simulations.ports import free_ports
+from simulations.processes import runs
 from tests.faults.sick_disk import Clock
 from tests.kits.made import LATER, project
 
@@ -195,7 +196,7 @@ def test_S17_a_second_server_on_the_folder_ends_nothing_of_the_first(
     monkeypatch.setattr(ServerRun, "_config", lambda self: None)
     folder = project(tmp_path / "server")
     first = Lock(folder.path)
-    port = free_port_block(3)
+    port = free_ports(3)
     with pytest.raises(HeldError, match=f"process {os.getpid()} on") as caught:
         ServerRun(folder, Ports(port, port + 1, port + 2), lambda row: None, lambda line: None).up()
     assert caught.value.exit_code == 5

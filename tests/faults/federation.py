@@ -12,10 +12,8 @@ each at an address of its own where its proxy listens, so that its name, its add
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -31,12 +29,12 @@ from fedmce.cli.provision import DEPLOYED
 from fedmce.folders.exporting import export_sites
 from fedmce.record import read_record
 from server.committed.kill import VARIABLE
+from simulations.ports import free_ports
 from simulations.processes import MARK
 from tests.faults.fault_proxy import FaultProxy
 from tests.faults.programs import NAME, Program, Site, text_of
 from tests.server.made import LACKS, MODALITIES, made_dataset, made_site
 
-PORTS = (20_000, 32_000)
 NAMES = ("ash", "birch", "cedar", "dale", "elm", "fir", "gorse", "hazel")
 ROWS = {"train": 48, "validation": 12, "test": 16}
 PATIENCE = float(os.environ.get("FEDMCE_TEST_PATIENCE", "1"))  # more than 1 on a machine that is busy otherwise
@@ -91,22 +89,22 @@ class Federation:
         names = NAMES[:sites] if isinstance(sites, int) else tuple(sites)
         self.folder, self.project, self.rounds = folder, folder / "project", rounds
         self.run = self.project / "run"
-        self.superlink = free_ports(3)
+        here = ["127.0.0.1", *own_addresses(len(names))]
+        self.superlink = first = free_ports(4 + 2 * len(names), here)
         self._start, self._kill_at = names if start is None else tuple(start), kill_at
         (folder / "log").mkdir(parents=True)
         export_sites(folder / "sites", made_dataset(*(made_site(n, ROWS) for n in names)), names, _shown(names))
         self.plan = ["dataset=folders", f"dataset.path={folder / 'sites'}", f"rounds={rounds}", *PLAN, *overrides]
-        port = free_ports(1, own_addresses(len(names))) if proxied else self.superlink
+        port = first + 3 if proxied else first
         provision = ["provision", "--sites", ",".join(names), "--out", str(self.project), "--server", f"{NAME}:{port}"]
         type_in(*provision, *self.plan)
         up = ["server", "up", "--dir", str(self.project), "--port", str(self.superlink)]
         marks = [folder, self.project / "flower"]
         self.server = Program("server", up, {MARK: str(folder.resolve())}, folder / "log", marks)
-        ports = free_ports(2 * len(names))
         self.sites = {}
         for number, name in enumerate(names):
             proxy = self.make_proxy((f"127.0.1.{number + 1}", port)) if proxied else None
-            self.sites[name] = Site(name, folder, self.project, ports + 2 * number, proxy)
+            self.sites[name] = Site(name, folder, self.project, first + 4 + 2 * number, proxy)
 
     def make_proxy(self, listen: tuple[str, int]) -> FaultProxy:
         """A proxy before the SuperLink, not yet open."""
@@ -264,29 +262,6 @@ def _shown(names: Sequence[str]) -> dict[str, Any]:
             shown[name] = np.array(shown[name])
             shown[name][:, at[LACKS[name]]] = False
     return shown
-
-
-def free_ports(count: int, hosts: Sequence[str] = ("127.0.0.1",)) -> int:
-    """The first of so many ports in a row that are free at all these addresses.
-
-    They are below those that the system gives to outgoing connections, so none of these takes one in the meantime.
-    """
-    while True:
-        first, taken = random.randrange(*PORTS) // count * count, []
-        try:
-            for host in hosts:
-                for port in range(first, first + count):
-                    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-                    taken.append(probe)
-                    probe.bind((host, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-        else:
-            return first
-        finally:
-            for probe in taken:
-                probe.close()
 
 
 def own_addresses(sites: int) -> list[str]:

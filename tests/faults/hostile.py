@@ -15,9 +15,10 @@ from typing import Any
 
 from simulations.deployment.recipes import FLEET_CALLS
 from simulations.flower_cli import home_environment
+from simulations.ports import free_ports
 from simulations.processes import MARK, Supervised, program
 from tests.faults.fault_proxy import HOP, Call
-from tests.faults.federation import Federation, free_ports
+from tests.faults.federation import Federation
 
 WAIT_S = 120.0
 TAKES_AWAY = ("pull-messages", "deactivate-node", "unregister-node")  # would rob the site of what is its

@@ -21,6 +21,7 @@ from typing import Any
 
 from fedmce.kits.server_folder import read_server
 from simulations.deployment.recipes import Proxy, proxy_configuration
+from simulations.ports import free_ports
 from simulations.processes import Supervised
 from tests.faults.call_faults import (
     Reversed,
@@ -35,7 +36,7 @@ from tests.faults.call_faults import (
     unhindered,
 )
 from tests.faults.fault_proxy import Call, Rule
-from tests.faults.federation import PATIENCE, ROUND_S, Federation, free_ports, own_addresses, type_in
+from tests.faults.federation import PATIENCE, ROUND_S, Federation, own_addresses, type_in
 from tests.faults.hostile import barrage, idle, replayed, stock_node
 
 SITES = ("ash", "birch", "cedar", "dale")
@@ -307,7 +308,7 @@ def _nginx(f: Federation, work: Path) -> Iterator[tuple[str, int] | None]:
         return
     work.mkdir()
     folder, file = read_server(f.project)
-    port = free_ports(1)
+    port = free_ports()
     text = proxy_configuration(folder, file.names, Proxy(f"127.0.0.1:{port}", f.superlink, work, connections=64))
     (work / "nginx.conf").write_text(text)
     # Of root, workers would become somebody who may not look into a test's folder.

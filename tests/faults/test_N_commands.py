@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.faults.federation import NAME, PATIENCE, ROUND_S, Federation, free_ports
+from simulations.ports import free_ports
+from tests.faults.federation import NAME, PATIENCE, ROUND_S, Federation
 from tests.faults.programs import Program
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300 * PATIENCE)]
@@ -71,7 +72,7 @@ def test_T01_a_site_cannot_be_told_to_go_without_tls(f: Federation) -> None:
 @pytest.mark.parametrize("which", ["server", "site"])
 def test_N18_a_port_that_is_taken_is_said_with_who_has_it_and_what_to_change(f: Federation, which: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", free_ports(1)))
+        taken.bind(("127.0.0.1", free_ports()))
         taken.listen()
         port = str(taken.getsockname()[1])
         code, said = answer_of(f.server if which == "server" else f.site("ash"), ["--port", port])

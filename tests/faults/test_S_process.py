@@ -27,7 +27,8 @@ import pytest
 
 from fedmce.audit import verify
 from server.committed.kill import VARIABLE
-from simulations.processes import Supervised, free_port_block, runs
+from simulations.ports import free_ports
+from simulations.processes import Supervised, runs
 from tests.faults.federation import Federation
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1800)]
@@ -241,7 +242,7 @@ def test_S19_S20_a_run_goes_on_when_nobody_reads_its_output_and_the_disk_of_its_
 def test_S17_a_second_server_on_the_folder_or_the_state_is_told_who_has_it(chain: Chain) -> None:
     chain.collecting()
     app, superlink = chain.app, chain.superlink().pid
-    up = [*chain.f.server.command, "--port", str(free_port_block(3))]
+    up = [*chain.f.server.command, "--port", str(free_ports(3))]
     for command in (up, ["run", f"resume={chain.f.run}"]):
         done = fedmce(chain.f, *command)
         assert done.returncode == 5, done.stderr

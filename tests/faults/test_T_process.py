@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedmce.folders.exporting import export_sites
-from simulations.processes import free_port, free_port_block
+from simulations.ports import free_ports
 from tests.faults.federation import PLAN, type_in
 from tests.server.made import made_dataset, made_site
 
@@ -69,7 +69,7 @@ class Site:
             "--home",
             str(home),
             "--port",
-            str(free_port_block(2)),
+            str(free_ports(2)),
         ]
         faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": clock, "NO_COLOR": "1"}
         done = subprocess.run(
@@ -95,7 +95,7 @@ def served(project: Path, port: int) -> Server:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    return free_port()
+    return free_ports()
 
 
 @pytest.fixture(scope="module")

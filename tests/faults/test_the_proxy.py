@@ -16,7 +16,7 @@ from fedmce.cli.compose import load_config
 from fedmce.kits.address import read_address
 from fedmce.kits.provision import Request, provision
 from fedmce.kits.server_folder import ServerFolder
-from simulations.processes import free_port
+from simulations.ports import free_ports
 from tests.faults.call_faults import (
     PAGE,
     Reversed,
@@ -83,7 +83,7 @@ def behind(folder: ServerFolder) -> Iterator[Upstream]:
 
 def made(folder: ServerFolder, behind: Upstream) -> FaultProxy:
     upstream = ("localhost", int(behind.server_address[1]))
-    proxy = FaultProxy(("127.0.0.1", free_port()), upstream, folder.certificate, folder.key, folder.authority)
+    proxy = FaultProxy(("127.0.0.1", free_ports()), upstream, folder.certificate, folder.key, folder.authority)
     proxy.open()
     return proxy
 
@@ -199,7 +199,7 @@ def test_a_closed_port_refuses_and_a_moved_one_answers_elsewhere(proxy: FaultPro
     proxy.close()
     with pytest.raises(ConnectionRefusedError):
         ask(proxy)
-    proxy.move(("127.0.0.1", free_port()))
+    proxy.move(("127.0.0.1", free_ports()))
     assert ask(proxy) == b"done"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from fedmce.flower_compat import SWITCHES
 from fedmce.record import read_record
 from server.settings import write_config
 from simulations.engines import flower
+from simulations.ports import free_ports
 from simulations.processes import MARK
 from tests.journeys.processes import TAG, environment_of, fedmce, new_tag, nothing_left, rounds_in, tagged, wait_until
 from tests.journeys.runs import record, result
@@ -152,12 +152,6 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def test_flwr_run_from_a_checkout_leaves_a_run_folder_with_the_same_scores(checkout: Path, tmp_path: Path) -> None:
     """As the README says: its variables, six nodes from our home, all sites; only the ports are the test's own."""
     with new_tag() as tag:
@@ -166,7 +160,8 @@ def test_flwr_run_from_a_checkout_leaves_a_run_folder_with_the_same_scores(check
         assert twin.returncode == 0, err
         environment = os.environ | SWITCHES
         environment |= {"FLWR_HOME": str(checkout / ".flwr-home"), TAG: tag, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-        environment |= {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": free_port(), "FLWR_LOCAL_CONTROL_API_PORT": free_port()}
+        port = free_ports(2)
+        environment |= {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port), "FLWR_LOCAL_CONTROL_API_PORT": str(port + 1)}
         scripts = Path(sys.executable).parent
         environment["PATH"] = f"{scripts}{os.pathsep}{environment['PATH']}"
         command = [str(scripts / "flwr"), "run", ".", "--stream"]
