@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import client.rounds
-from fedmce.training import train_locally
-from tests.faults.test_P_canaries import Canaries, marked, messages, prepare
-from tests.privacy.made import Dump, floored_config, floored_dataset, run_recorded
+from tests.faults.test_P_canaries import Canaries, failing_at_ash, marked, prepare, what_left
+from tests.privacy.made import floored_config, floored_dataset, run_recorded
 
 WIDTH = 512  # makes a model of some 10 MB
 TAG = 6  # bytes; a multiple of three, so that base64 spells the beginning of a mark in whole letters
@@ -59,28 +57,7 @@ def searched(goal: int) -> tuple[int, int]:
                 raise dump.error
             if not canaries.found_in((dump.homes / "ash" / "log" / "site.log").read_bytes()):
                 raise RuntimeError("no mark in the log of the site whose training failed")
-            for data in what_left(dump):
+            for _, data in what_left(dump):
                 found += sum(map(len, canaries.found_in(data)))
                 done += len(data)
     return found, done
-
-
-def failing_at_ash(canaries: Canaries) -> Callable[..., Any]:
-    """The local training, which at one site fails every second time with its rows in the text."""
-    trainings = list[str]()
-
-    def train(net: Any, rows: Any, *rest: Any, **more: Any) -> Any:
-        trainings.append(rows.observed.site)
-        if rows.observed.site == "ash" and trainings.count("ash") % 2 == 0:
-            raise RuntimeError(f"{canaries.new()} {rows.observed.sample_ids}")
-        return train_locally(net, rows, *rest, **more)
-
-    return train
-
-
-def what_left(dump: Dump) -> Iterator[bytes]:
-    """Every message of a run, every file of its server with its name, and the sites' ledgers."""
-    yield from (data for _, data in messages(dump))
-    for file in sorted(file for file in dump.folder.rglob("*") if file.is_file()):
-        yield str(file.relative_to(dump.folder)).encode() + file.read_bytes()
-    yield from (file.read_bytes() for file in sorted(dump.homes.glob("*/ledger.jsonl")))

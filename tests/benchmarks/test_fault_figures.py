@@ -84,9 +84,9 @@ def test_the_search_of_dumps_counts_what_is_there(monkeypatch: pytest.MonkeyPatc
     assert found == 0
     assert done >= 1_000_000
 
-    def leaking(dump: Dump) -> Iterator[bytes]:
+    def leaking(dump: Dump) -> Iterator[tuple[str, bytes]]:
         yield from whole(dump)
-        yield (dump.homes / "ash" / "log" / "site.log").read_bytes()
+        yield "site.log", (dump.homes / "ash" / "log" / "site.log").read_bytes()
 
     whole = dumps.what_left
     monkeypatch.setattr(dumps, "what_left", leaking)
