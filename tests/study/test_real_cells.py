@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from simulations.ports import free_ports
 from tests.journeys.processes import fedmce, new_tag, nothing_left, tagged, wait_until
 
 pytestmark = pytest.mark.slow
@@ -101,9 +101,7 @@ def test_a_study_that_is_stopped_keeps_its_cells_and_leaves_no_process(
 @contextmanager
 def ray_cluster(folder: Path) -> Iterator[str]:
     """A cluster of its own on this machine; the address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports()
     ray = Path(sys.executable).with_name("ray")
     log = (folder / "ray.log").open("w")
     # A folder of its own, near the root since paths of sockets are short: in the common one a killed cluster leaves an
